@@ -1,0 +1,32 @@
+"""``python -m jax_inversion [verb ...]`` and the console script ``jax-inversion``: lists the front doors or opens one."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "simulate": "make shot gathers and velocity models in the challenge's layout",
+    "calibrate": "compare the simulator with samples that have gathers and model",
+    "analyze": "count, check and draw the samples of a folder",
+    "train": "train or resume an ensemble",
+    "infer": "predict velocity models and write a submission",
+    "score": "score a submission against the truth",
+    "pipeline": "all of it, from simulated data to a scored submission and a report",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0] in VERBS:
+        return importlib.import_module(f"jax_inversion.{argv[0]}").main(argv[1:])
+    print("usage: python -m jax_inversion <verb> [options]     (each verb has --help)\n")
+    for verb, what in VERBS.items():
+        print(f"  {verb:<10} {what}")
+    if argv and argv[0] not in ("-h", "--help"):
+        print(f"error: {argv[0]!r} is not a verb; the verbs are {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

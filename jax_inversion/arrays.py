@@ -1,0 +1,12 @@
+"""Shapes that the whole project shares, as jaxtyping aliases.
+
+Gathers are (shot, time, receiver); velocity models are (x, depth) in km/s. Leading axes are batch axes.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Array, Float
+
+Gathers: TypeAlias = Float[Array, "*batch shot time receiver"] | Float[np.ndarray, "*batch shot time receiver"]
+Velocity: TypeAlias = Float[Array, "*batch x depth"] | Float[np.ndarray, "*batch x depth"]

@@ -1,0 +1,28 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def write_aside(path: Path | str) -> Iterator[Path]:
+    """Yield a hidden path beside ``path`` to write a file or a folder at; rename it to ``path`` when the block ends well.
+
+    On an error nothing is left behind; a kill leaves only a hidden ``.name.xxxx.partial`` that no reader takes for data.
+    An existing file is replaced; an existing folder is replaced too.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    aside = holder / path.name
+    try:
+        yield aside
+        if path.is_dir() and aside.is_dir():
+            os.replace(path, holder / "replaced")
+        os.replace(aside, path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)

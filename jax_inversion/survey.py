@@ -1,0 +1,133 @@
+"""Geometry of a survey: grid, time axis, sources, receivers and file names, in one validated, hashable place.
+
+``CHALLENGE`` is the survey of ThinkOnward's "Speed and Structure" challenge and the only place with its constants.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .arrays import Gathers, Velocity
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A 2-D survey. Velocity models are (nx, nz) cells of ``spacing_m``, gathers (shots, nt, receivers) every ``dt_s``.
+
+    Position x = 0 is the centre of the first cell of a model, depth 0 that of its first row.
+    """
+
+    nx: int
+    nz: int
+    spacing_m: float
+    nt: int
+    dt_s: float
+    source_x_m: tuple[float, ...]
+    source_z_m: float
+    receiver_x_m: tuple[float, ...]
+    receiver_z_m: float
+    peak_hz: float = 15.0
+    v_min_km_s: float = 1.5
+    v_max_km_s: float = 4.5
+    gather_files: tuple[str, ...] = ()
+    model_file: str = "vp_model.npy"
+
+    def __post_init__(self) -> None:
+        for name in ("nx", "nz", "spacing_m", "nt", "dt_s", "peak_hz", "v_min_km_s"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise UserError(f"survey.{name} is {getattr(self, name)!r}; it must be a positive number")
+        if not self.v_min_km_s < self.v_max_km_s:
+            raise UserError(f"survey.v_min_km_s {self.v_min_km_s} must be below survey.v_max_km_s {self.v_max_km_s}")
+        if not self.source_x_m or not self.receiver_x_m:
+            raise UserError("survey.source_x_m and survey.receiver_x_m must name at least one position each")
+        if not self.gather_files:
+            names = tuple(f"receiver_data_src_{k + 1}.npy" for k in range(len(self.source_x_m)))
+            object.__setattr__(self, "gather_files", names)
+        if len(self.gather_files) != self.shots:
+            raise UserError(f"survey.gather_files has {len(self.gather_files)} names for {self.shots} sources")
+
+    @property
+    def shots(self) -> int:
+        return len(self.source_x_m)
+
+    @property
+    def receivers(self) -> int:
+        return len(self.receiver_x_m)
+
+    @property
+    def gathers_shape(self) -> tuple[int, int, int]:
+        """(shot, time, receiver)."""
+        return self.shots, self.nt, self.receivers
+
+    @property
+    def model_shape(self) -> tuple[int, int]:
+        """(x, depth)."""
+        return self.nx, self.nz
+
+    @property
+    def duration_s(self) -> float:
+        return (self.nt - 1) * self.dt_s
+
+    def with_interval(self, dt_s: float) -> "Survey":
+        """The same survey sampled every ``dt_s`` seconds; the interval must be a whole multiple of this survey's."""
+        step = round(dt_s / self.dt_s)
+        if step < 1 or not math.isclose(step * self.dt_s, dt_s, rel_tol=1e-6):
+            raise UserError(f"an interval of {dt_s} s is not a whole multiple of the survey's {self.dt_s} s")
+        return dataclasses.replace(self, nt=(self.nt - 1) // step + 1, dt_s=step * self.dt_s)
+
+    @property
+    def mirror_error_m(self) -> float:
+        """How far, at most, a source or receiver lies from the position that the lateral mirror gives it."""
+        span_m = (self.nx - 1) * self.spacing_m
+        return max(
+            abs(a - (span_m - b))
+            for xs in (self.source_x_m, self.receiver_x_m)
+            for a, b in zip(xs, reversed(xs), strict=True)
+        )
+
+    @property
+    def has_mirror(self) -> bool:
+        """Whether mirrored gathers are gathers of this survey, to within two cells (the challenge's are one cell off)."""
+        return self.mirror_error_m <= 2 * self.spacing_m
+
+    @property
+    def fingerprint(self) -> str:
+        """A short text that is the same for equal surveys only."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def mirror_gathers(gathers: Gathers) -> Gathers:
+    """Gathers of the laterally mirrored section: receivers **and shots** in reverse order.
+
+    Exact only for a survey that is its own mirror image; the challenge's is one cell (1 m) off, see
+    ``Survey.mirror_error_m``.
+    """
+    return gathers[..., ::-1, :, ::-1]
+
+
+def mirror_velocity(velocity: Velocity) -> Velocity:
+    """The laterally mirrored section: x, the first of the last two axes, reversed; depth as it was."""
+    return velocity[..., ::-1, :]
+
+
+_SHOTS = (1, 75, 150, 225, 300)
+
+CHALLENGE = Survey(
+    nx=300,
+    nz=1259,
+    spacing_m=1.0,
+    nt=10001,
+    dt_s=1e-4,
+    source_x_m=tuple(float(k - 1) for k in _SHOTS),
+    source_z_m=20.0,
+    receiver_x_m=tuple(10.0 * k for k in range(31)),
+    receiver_z_m=10.0,
+    gather_files=tuple(f"receiver_data_src_{k}.npy" for k in _SHOTS),
+)

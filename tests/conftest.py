@@ -1,0 +1,29 @@
+"""Every test runs on the CPU with the shape checks, strict dtype promotion and strict rank promotion on."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("WANDB_SILENT", "true")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import pytest
+from hypothesis import settings
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+settings.register_profile("project", deadline=None, max_examples=25)
+settings.load_profile("project")
+
+REPO = Path(__file__).resolve().parent.parent
+REFERENCE = REPO.parent / "shared" / "data" / "reference"
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of Devito-made samples that lies beside the checkout; the test is skipped where it is missing."""
+    if not REFERENCE.is_dir():
+        pytest.skip(f"no reference samples at {REFERENCE}")
+    return REFERENCE
