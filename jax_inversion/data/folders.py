@@ -29,7 +29,7 @@ class Sample:
     path: Path
 
 
-class BadSample(UserError):
+class BadSample(UserError):  # noqa: N818
     """One sample cannot be used. ``faults`` has a line for each file that is wrong."""
 
     def __init__(self, sample_id: str, faults: Sequence[str]):
