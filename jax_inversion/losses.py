@@ -1,0 +1,64 @@
+"""Loss terms over velocity models (..., x, depth) in km/s: each a pure function to a scalar, a mean over all axes.
+
+``mape``, which is also the metric, takes NumPy arrays (float64 stays float64) and JAX arrays alike.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from .arrays import Velocity
+
+
+def mape(pred: Velocity, true: Velocity):
+    """The challenge's score, as a fraction: the mean of |true - pred| / (|true| + 1e-8).
+
+    Samples are of one size, so the mean over all cells is the mean over samples of each sample's mean.
+    """
+    return (abs(true - pred) / (abs(true) + 1e-8)).mean()
+
+
+def l2(pred: Velocity, true: Velocity):
+    """Mean squared error, km^2/s^2."""
+    return ((pred - true) ** 2).mean()
+
+
+def gradient(pred: Velocity, true: Velocity):
+    """Mean squared error of the lateral differences plus that of the differences in depth, km^2/s^2."""
+    error = pred - true
+    return (_lateral(error) ** 2).mean() + (_vertical(error) ** 2).mean()
+
+
+def total_variation(pred: Velocity):
+    """Mean absolute difference between lateral neighbours plus that between neighbours in depth, km/s."""
+    return abs(_lateral(pred)).mean() + abs(_vertical(pred)).mean()
+
+
+def physics(pred: Velocity, v_min: float, v_max: float):
+    """Mean distance outside [v_min, v_max] plus mean fall of velocity from one depth to the next, km/s."""
+    outside = jax.nn.relu(v_min - pred) + jax.nn.relu(pred - v_max)
+    return outside.mean() + jax.nn.relu(-_vertical(pred)).mean()
+
+
+def total(pred: Velocity, true: Velocity, weights: Mapping[str, float], v_min: float, v_max: float):
+    """The weighted sum of the terms that ``weights`` names, and the unweighted terms by name.
+
+    A term of weight zero is still reported, and costs nothing in the gradient.
+    """
+    terms = {
+        "mape": mape(pred, true),
+        "l2": l2(pred, true),
+        "gradient": gradient(pred, true),
+        "total_variation": total_variation(pred),
+        "physics": physics(pred, v_min, v_max),
+    }
+    return sum((weight * terms[name] for name, weight in weights.items()), jnp.zeros(())), terms
+
+
+def _lateral(velocity: Velocity):
+    return velocity[..., 1:, :] - velocity[..., :-1, :]
+
+
+def _vertical(velocity: Velocity):
+    return velocity[..., 1:] - velocity[..., :-1]
