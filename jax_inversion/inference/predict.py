@@ -1,0 +1,67 @@
+"""One jitted function from gathers to models: members, mirrored and noisy copies, averages."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .. import ensemble
+from ..data.preprocess import normalise
+from ..survey import Survey, mirror_gathers, mirror_velocity
+
+Predict = Callable[[dict, Array, Array | None, Array], tuple[Array, Array]]
+
+
+def make_predict(
+    model: nn.Module,
+    survey: Survey,
+    *,
+    std: float,
+    scaling: Literal["global", "shot", "trace"] = "global",
+    gain_power: float = 0.0,
+    arcsinh: float = 0.0,
+    mirror: bool = True,
+    noise_copies: int = 0,
+    noise_level: float = 0.0,
+) -> Predict:
+    """The jitted ``predict(variables, gathers, base, key) -> (mean, spread)`` of an ensemble.
+
+    ``survey`` is the decimated one; ``gathers`` (batch, shot, time, receiver) are decimated, not normalised; ``base``
+    is None or a coarse model (batch, x, depth) that the networks correct, ``key`` draws the noise. ``mean`` and
+    ``spread`` are (batch, nx, nz) in km/s: the weighted average of the members, and their standard deviation about
+    their plain mean.
+
+    Each member's prediction is the average over the gathers as they are and ``noise_copies`` of them with noise of
+    ``noise_level * std``, and with ``mirror`` over the mirror images of all those, mirrored back; a survey that is not
+    its own mirror image (``Survey.has_mirror``) goes without.
+    """
+    source_x = jnp.asarray(np.asarray(survey.source_x_m, np.float32) / ((survey.nx - 1) * survey.spacing_m))
+
+    def members(variables: dict, gathers: Array, base: Array | None) -> Array:
+        scaled = normalise(gathers, std=std, dt_s=survey.dt_s, scaling=scaling, gain_power=gain_power, arcsinh=arcsinh)
+        return ensemble.predict(model, variables, scaled, source_x, base)
+
+    def both_ways(variables: dict, gathers: Array, base: Array | None) -> Array:
+        velocity = members(variables, gathers, base)
+        if not (mirror and survey.has_mirror):
+            return velocity
+        flipped_base = None if base is None else mirror_velocity(base)
+        return (velocity + mirror_velocity(members(variables, mirror_gathers(gathers), flipped_base))) / 2
+
+    @jax.jit
+    def predict(variables: dict, gathers: Array, base: Array | None, key: Array) -> tuple[Array, Array]:
+        def add_copy(total: Array, copy_key: Array) -> tuple[Array, None]:
+            noise = noise_level * std * jax.random.normal(copy_key, gathers.shape, gathers.dtype)
+            return total + both_ways(variables, gathers + noise, base), None
+
+        total = both_ways(variables, gathers, base)
+        if noise_copies:  # a scan, so that memory does not grow with the copies
+            total, _ = jax.lax.scan(add_copy, total, jax.random.split(key, noise_copies))
+        velocity = total / (1 + noise_copies)
+        return ensemble.combine(velocity, variables["logits"]), jnp.std(velocity, axis=0)
+
+    return predict
