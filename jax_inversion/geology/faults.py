@@ -1,0 +1,31 @@
+"""Straight dipping faults: rock on one side slid down along a plane."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def fault_shift(
+    key: jax.Array,
+    x_m: Float[Array, "x 1"],
+    z_m: Float[Array, "1 depth"],
+    depth_m: float,
+    present: jax.Array,
+    throw: tuple[float, float] = (0.016, 0.065),
+    dip_deg: tuple[float, float] = (52.0, 80.0),
+) -> Float[Array, "x depth"]:
+    """Metres by which one normal fault has lowered each point; 0 everywhere unless ``present``.
+
+    The plane crosses the section somewhere in its width at mid depth, dips either way by ``dip_deg``, and its upper
+    side (the hanging wall) is down by ``throw``, a fraction of the depth, which grows or fades by up to 40 % downwards.
+    """
+    k_x, k_z, k_dip, k_side, k_throw, k_growth = jax.random.split(key, 6)
+    across_m = jax.random.uniform(k_x, minval=0.1, maxval=0.9) * x_m[-1, 0]
+    along_m = jax.random.uniform(k_z, minval=0.3, maxval=0.75) * depth_m
+    dip = jnp.deg2rad(jax.random.uniform(k_dip, minval=dip_deg[0], maxval=dip_deg[1]))
+    side = jnp.where(jax.random.bernoulli(k_side), 1.0, -1.0)
+    throw_m = jax.random.uniform(k_throw, minval=throw[0], maxval=throw[1]) * depth_m
+    growth = jax.random.uniform(k_growth, minval=-0.4, maxval=0.4)
+    above = side * (x_m - across_m) > (z_m - along_m) / jnp.tan(dip)
+    slip_m = throw_m * (1 + growth * (2 * z_m / depth_m - 1))
+    return jnp.where(jnp.logical_and(above, present), slip_m, 0.0)
