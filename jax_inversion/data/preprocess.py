@@ -61,7 +61,7 @@ def _band_pass(dt_s: float, low_cut_hz: float, high_cut_hz: float) -> np.ndarray
     if not 0 <= low_cut_hz < (high_cut_hz or nyquist_hz) <= nyquist_hz or high_cut_hz == nyquist_hz:
         raise UserError(
             f"preprocess.low_cut_hz {low_cut_hz:g} and high_cut_hz {high_cut_hz:g}: the low cut must lie below the "
-            f"high one, and both below {nyquist_hz:g} Hz, the Nyquist frequency of an interval of {dt_s:g} s (0: no cut)"
+            f"high one, and both below {nyquist_hz:g} Hz, the Nyquist frequency at {dt_s:g} s (0: no cut)"
         )
     if low_cut_hz and high_cut_hz:
         band, kind = [low_cut_hz, high_cut_hz], "bandpass"

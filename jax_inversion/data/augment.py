@@ -1,0 +1,77 @@
+"""Random changes to one training sample, drawn from its key. Pure and jittable; the caller vmaps over the batch.
+
+A probability or width of zero leaves its step out of the compiled program.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..survey import mirror_gathers, mirror_velocity
+
+
+def augment(
+    key: PRNGKeyArray,
+    gathers: Float[Array, "shot time receiver"],
+    velocity: Float[Array, "x depth"],
+    std: float | Float[Array, ""],
+    dt_s: float,
+    *,
+    mirror: float = 0.0,
+    noise: float = 0.0,
+    amplitude: float = 0.0,
+    shift_s: float = 0.0,
+    drop_traces: float = 0.0,
+    base: Float[Array, "gx gz"] | None = None,
+) -> tuple[Float[Array, "shot time receiver"], Float[Array, "x depth"], Float[Array, "gx gz"] | None]:
+    """Gathers before normalisation, velocity and base of a changed sample; all settings are static.
+
+    ``mirror`` is the probability of the lateral mirror: receivers and shots reversed, x of ``velocity`` and ``base``
+    too. ``shift_s`` delays the whole sample by a uniform time of -+ that. ``amplitude`` multiplies it by a uniform gain
+    in 1 -+ that. ``noise`` is the standard deviation of white noise in units of ``std``. ``drop_traces`` is the
+    probability that a trace is dead (zero).
+    """
+    mirror_key, shift_key, amplitude_key, noise_key, drop_key = jax.random.split(key, 5)
+    if mirror:
+        flip = jax.random.bernoulli(mirror_key, mirror)
+        gathers = jnp.where(flip, mirror_gathers(gathers), gathers)
+        velocity = jnp.where(flip, mirror_velocity(velocity), velocity)
+        base = None if base is None else jnp.where(flip, mirror_velocity(base), base)
+    if shift_s:
+        delay_s = jax.random.uniform(shift_key, minval=-shift_s, maxval=shift_s)
+        gathers = delay(gathers, delay_s / dt_s, math.ceil(shift_s / dt_s))
+    if amplitude:
+        gathers = gathers * jax.random.uniform(amplitude_key, minval=1 - amplitude, maxval=1 + amplitude)
+    if noise:
+        white = jax.random.normal(noise_key, gathers.shape, gathers.dtype)
+        gathers = gathers + noise * jnp.asarray(std, gathers.dtype) * white
+    if drop_traces:
+        alive = jax.random.bernoulli(drop_key, 1 - drop_traces, (gathers.shape[0], 1, gathers.shape[2]))
+        gathers = jnp.where(alive, gathers, 0.0)
+    return gathers, velocity, base
+
+
+def delay(
+    gathers: Float[Array, "shot time receiver"], samples: Float[Array, ""], largest: int
+) -> Float[Array, "shot time receiver"]:
+    """Gathers later by ``samples``, a fractional number within -+ ``largest``; zeros come in at the ends.
+
+    Cubic convolution between samples (Keys 1981, doi:10.1109/TASSP.1981.1163711, a = -1/2): exact for quadratics.
+    """
+    nt, pad = gathers.shape[1], largest + 2
+    whole = jnp.floor(samples)
+    f = samples - whole
+    padded = jnp.pad(gathers, ((0, 0), (pad, pad), (0, 0)))
+    # row k of the result lies between input rows k - whole - 1 and k - whole, a fraction 1 - f of the way
+    start = pad - whole.astype(jnp.int32) - 2
+    near = jax.lax.dynamic_slice_in_dim(padded, start, nt + 3, axis=1)
+    u = 1 - f
+    weights = (
+        ((2 - u) * u - 1) * u / 2,
+        ((3 * u - 5) * u * u + 2) / 2,
+        ((4 - 3 * u) * u + 1) * u / 2,
+        (u - 1) * u * u / 2,
+    )
+    return sum(w * near[:, i : i + nt] for i, w in enumerate(weights))

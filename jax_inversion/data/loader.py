@@ -1,0 +1,70 @@
+"""Batches for all members from a packed store, through grain; the position is a small JSON-able state.
+
+Batch k is a pure function of (seed, k): restoring the state continues with the very batches that would have come.
+"""
+
+import functools
+import sys
+from collections.abc import Mapping
+
+import grain
+import numpy as np
+
+from .store import Store
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Batches an epoch: the remainder is dropped, and fewer samples than a batch still make one."""
+    return max(n // batch_size, 1)
+
+
+def batches(
+    store: Store,
+    indices: np.ndarray,
+    *,
+    batch_size: int,
+    members: int,
+    seed: int,
+    extra: Mapping[str, np.ndarray] | None = None,
+) -> grain.DatasetIterator:
+    """Endless batches of the store's rows ``indices``; each member shuffles them its own way, anew each epoch.
+
+    Yields a dict of ``index`` (member, batch) int32, ``gathers`` (member, batch, shot, time, receiver), ``velocity``
+    (member, batch, x, depth) where the store has it, and for each of ``extra``, arrays with the store's row as their
+    first axis, that array's rows (member, batch, ...). ``get_state()`` and ``set_state()`` are the loader's position.
+    """
+    plan = _Plan(np.asarray(indices, np.int32), batch_size, members, seed)
+    sources = {"gathers": store.gathers, **(extra or {})}
+    if store.velocities is not None:
+        sources["velocity"] = store.velocities
+
+    def read(index: np.ndarray) -> dict[str, np.ndarray]:
+        return {"index": index, **{name: np.asarray(rows[index]) for name, rows in sources.items()}}
+
+    # one thread that reads two batches ahead; grain's own default would hold 500
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
+    return iter(grain.MapDataset.source(plan).map(read).to_iter_dataset(options))
+
+
+class _Plan:
+    """Step -> the rows (member, batch) that it takes: an endless random-access source for grain."""
+
+    def __init__(self, indices: np.ndarray, batch_size: int, members: int, seed: int):
+        if indices.ndim != 1 or not indices.size:
+            raise ValueError(f"indices must be a list of at least one row, found shape {indices.shape}")
+        self.indices, self.batch_size, self.members, self.seed = indices, batch_size, members, seed
+        self.steps = steps_per_epoch(len(indices), batch_size)
+        self.order = functools.lru_cache(maxsize=2)(self._order)
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        epoch, k = divmod(int(step), self.steps)
+        return self.order(epoch)[:, k]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """(member, step, batch) rows of one epoch."""
+        shape = (self.steps, self.batch_size)
+        shuffles = [np.random.default_rng((self.seed, m, epoch)).permutation(self.indices) for m in range(self.members)]
+        return np.stack([np.resize(rows, shape) for rows in shuffles])  # repeats rows only where a batch needs more

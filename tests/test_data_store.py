@@ -1,0 +1,128 @@
+"""The packed store holds what the samples hold, is reused only while it is true, and appears whole."""
+
+import os
+
+import numpy as np
+import pytest
+
+from jax_inversion.data import store as store_module
+from jax_inversion.data.folders import find_samples, write_sample
+from jax_inversion.data.preprocess import decimate
+from jax_inversion.data.store import pack
+from jax_inversion.errors import UserError
+from jax_inversion.survey import CHALLENGE, Survey
+
+SURVEY = Survey(
+    nx=6, nz=8, spacing_m=5.0, nt=41, dt_s=1e-3, source_x_m=(0.0, 25.0), source_z_m=5.0,
+    receiver_x_m=(0.0, 10.0, 25.0), receiver_z_m=5.0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        gathers = 0.5 + rng.standard_normal(SURVEY.gathers_shape)
+        write_sample(tmp_path / "data", name, SURVEY, gathers, rng.uniform(1.5, 4.5, SURVEY.model_shape))
+    return tmp_path / "data"
+
+
+def build(data, dt_s=4e-3, **settings):
+    return pack(find_samples(data, None, SURVEY), SURVEY, data.parent / "store", dt_s=dt_s, **settings)
+
+
+def test_rows_are_the_decimated_samples(data):
+    store = build(data)
+    assert store.ids == ("a", "b", "c", "d") and len(store) == 4
+    assert store.survey == SURVEY.with_interval(4e-3)
+    assert store.gathers.shape == (4, 2, 11, 3) and store.velocities.shape == (4, 6, 8)
+    assert store.gathers.dtype == store.velocities.dtype == np.float32
+    assert isinstance(store.gathers, np.memmap) and not store.gathers.flags.writeable
+    for row, name in enumerate(store.ids):
+        raw = np.stack([np.load(data / name / file) for file in SURVEY.gather_files])
+        np.testing.assert_array_equal(store.gathers[row], decimate(raw, 1e-3, 4e-3))
+        model = np.load(data / name / "vp_model.npy").astype(np.float32)
+        np.testing.assert_array_equal(store.velocities[row], model)
+    np.testing.assert_allclose(store.std, np.std(store.gathers, dtype=np.float64), rtol=1e-9)
+    assert sorted(os.listdir(data.parent)) == ["data", "store"]  # nothing hidden stays behind
+
+
+def test_a_test_set_has_no_velocities(data):
+    for name in "abcd":
+        (data / name / "vp_model.npy").unlink()
+    assert build(data, velocities=False).velocities is None
+    assert not (data.parent / "store" / "velocities.npy").exists()
+
+
+def test_the_same_store_is_reused_with_a_word(data, monkeypatch, capsys):
+    first = build(data)
+    monkeypatch.setattr(store_module, "read_gathers", None)  # reading again would fail
+    again = build(data)
+    assert "reusing the store of 4 samples" in capsys.readouterr().err
+    assert again.ids == first.ids and again.std == first.std and again.survey == first.survey
+    np.testing.assert_array_equal(again.gathers, first.gathers)
+    np.testing.assert_array_equal(again.velocities, first.velocities)
+
+
+def _touch(data):
+    os.utime(data / "b" / SURVEY.gather_files[0], ns=(1, 1))
+
+
+def _add(data):
+    write_sample(data, "e", SURVEY, np.ones(SURVEY.gathers_shape), np.full(SURVEY.model_shape, 2.0))
+
+
+@pytest.mark.parametrize("change", [_touch, _add, {"dt_s": 2e-3}, {"high_cut_hz": 60.0}, {"velocities": False}])
+def test_any_change_packs_anew(data, capsys, change):
+    build(data)
+    if callable(change):
+        change(data)
+    build(data, **(change if isinstance(change, dict) else {}))
+    assert "packing anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["gathers.npy", "velocities.npy", "store.json"])
+def test_a_damaged_store_is_packed_anew(data, capsys, name):
+    build(data)
+    path = data.parent / "store" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    assert len(build(data)) == 4 and "packing anew" in capsys.readouterr().err
+
+
+def test_bad_samples_stop_it_all_listed_or_are_left_out(data, capsys):
+    good = build(data)
+    rows = np.array(good.gathers[[1, 3]])
+    (data / "a" / SURVEY.gather_files[1]).unlink()
+    np.save(data / "a" / "vp_model.npy", np.full(SURVEY.model_shape, 1500.0))
+    np.save(data / "c" / SURVEY.gather_files[0], np.full((41, 3), np.nan, np.float32))
+    with pytest.raises(UserError) as caught:
+        build(data)
+    assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]] == ["a", "a", "c"]
+    assert sorted(os.listdir(data.parent)) == ["data", "store"]  # the old store stays, nothing half-built does
+    store = build(data, skip_bad=True)
+    assert store.ids == ("b", "d") and "left out 2 bad of 4" in capsys.readouterr().err
+    np.testing.assert_array_equal(store.gathers, rows)
+    np.testing.assert_array_equal(store.velocities[1], np.load(data / "d" / "vp_model.npy").astype(np.float32))
+    np.testing.assert_allclose(store.std, np.std(rows, dtype=np.float64), rtol=1e-9)
+    assert len(build(data, skip_bad=True)) == 2 and "2 bad ones left out" in capsys.readouterr().err
+    with pytest.raises(UserError, match="2 of 4 samples are bad"):  # a store that left some out is no excuse
+        build(data)
+
+
+def test_useless_input_is_refused(data, tmp_path):
+    with pytest.raises(UserError, match="no samples"):
+        pack([], SURVEY, tmp_path / "store", dt_s=4e-3)
+    with pytest.raises(UserError, match="whole multiple"):
+        build(data, dt_s=1.5e-3)
+    for name in "abcd":
+        write_sample(data, name, SURVEY, np.zeros(SURVEY.gathers_shape), np.full(SURVEY.model_shape, 2.0))
+    with pytest.raises(UserError, match="zero everywhere"):
+        build(data)
+
+
+def test_a_real_sample(reference, tmp_path):
+    store = pack(find_samples(reference, "train", CHALLENGE)[:1], CHALLENGE, tmp_path / "store", dt_s=4e-3)
+    assert store.gathers.shape == (1, 5, 251, 31) and store.velocities.shape == (1, 300, 1259)
+    raw = np.load(reference / store.ids[0] / CHALLENGE.gather_files[2])[::40]
+    assert np.linalg.norm(store.gathers[0, 2] - raw) < 1e-3 * np.linalg.norm(raw)
+    assert 0.01 < store.std < 0.02
