@@ -1,0 +1,19 @@
+"""Every figure, and the report that gathers them. The only importer of matplotlib."""
+
+from .canvas import png, save
+from .curves import amplitude_spectrum, error_by_depth, histogram, sample_scores
+from .gathers import gather_panel
+from .models import comparison, depth_profiles, model_panel
+
+__all__ = [
+    "amplitude_spectrum",
+    "comparison",
+    "depth_profiles",
+    "error_by_depth",
+    "gather_panel",
+    "histogram",
+    "model_panel",
+    "png",
+    "sample_scores",
+    "save",
+]
