@@ -22,8 +22,9 @@ def sample():
 
 
 def run(keys, sample, **settings):
-    gathers, velocity, base = sample
-    return jax.jit(jax.vmap(lambda k: augment(k, gathers, velocity, 0.02, 4e-3, base=base, **settings)))(keys)
+    gathers, velocity, base = (jnp.asarray(x) for x in sample)
+    changed = jax.jit(jax.vmap(lambda k: augment(k, gathers, velocity, 0.02, 4e-3, base=base, **settings)))(keys)
+    return jax.tree.map(np.asarray, changed)
 
 
 def test_nothing_is_changed_by_default(sample):
@@ -54,6 +55,7 @@ def test_the_mirror_pairs_the_traces_of_equal_offset():
 
 
 def test_the_mirror_comes_as_often_as_asked_and_moves_all_or_nothing(sample):
+    sample = [np.asarray(x) for x in sample]
     gathers, velocity, base = run(KEYS, sample, mirror=0.5)
     flipped = [bool((g == mirror_gathers(sample[0])).all()) for g in gathers]
     assert 16 < sum(flipped) < 48  # 32 expected, 4 standard deviations are 16
@@ -80,7 +82,7 @@ def test_amplitude_is_one_gain_a_sample(sample):
 
 
 def test_dead_traces_are_whole_and_as_frequent_as_asked(sample):
-    gathers, _, _ = run(KEYS, sample, drop_traces=0.25, noise=0.1)
+    gathers, _, _ = run(KEYS, sample, drop_traces=0.25)
     dead = np.asarray(gathers == 0)
     whole = dead.all(axis=2)
     np.testing.assert_array_equal(dead.any(axis=2), whole)
@@ -119,6 +121,6 @@ def test_a_fractional_shift_delays_a_45_hz_tone_at_4_ms(samples):
 
 def test_a_key_decides(sample):
     settings = {"mirror": 0.5, "noise": 0.1, "amplitude": 0.1, "shift_s": 0.01, "drop_traces": 0.1}
-    one, two, other = (run(keys, sample, **settings)[0] for keys in (KEYS[:2], KEYS[:2], KEYS[2:4]))
-    np.testing.assert_array_equal(one, two)
-    assert (one[0] != one[1]).any() and (one != other).any()
+    one, same, other = run(KEYS[jnp.array([0, 0, 1])], sample, **settings)[0]
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
