@@ -109,6 +109,14 @@ def test_bad_samples_stop_it_all_listed_or_are_left_out(data, capsys):
         build(data)
 
 
+def test_what_a_killed_run_left_is_no_store_and_is_cleared(data):
+    left = data.parent / ".store.x1.partial" / "store"
+    left.mkdir(parents=True)
+    (left / "gathers.npy").write_bytes(b"half")
+    assert len(build(data)) == 4
+    assert sorted(os.listdir(data.parent)) == ["data", "store"]
+
+
 def test_useless_input_is_refused(data, tmp_path):
     with pytest.raises(UserError, match="no samples"):
         pack([], SURVEY, tmp_path / "store", dt_s=4e-3)

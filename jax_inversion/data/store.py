@@ -7,6 +7,7 @@ preprocessing and the samples' files (sizes and times of change) are what they w
 import hashlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,10 @@ def pack(
     store = _reuse(folder, fingerprint, decimated, skip_bad)
     if store is not None:
         return store
+    for left in folder.parent.glob(
+        f".{folder.name}.*.partial"
+    ):  # gigabytes that a killed run left; a run has one owner
+        shutil.rmtree(left, ignore_errors=True)
     with write_aside(folder) as aside:
         aside.mkdir()
         gathers = _create(aside / _GATHERS, (len(samples), *decimated.gathers_shape))
