@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +68,8 @@ def pack(
     store = _reuse(folder, fingerprint, decimated, skip_bad)
     if store is not None:
         return store
-    for left in folder.parent.glob(
-        f".{folder.name}.*.partial"
-    ):  # gigabytes that a killed run left; a run has one owner
+    # a killed run may have left gigabytes; a run folder has one owner, so nobody else is building there
+    for left in folder.parent.glob(f".{folder.name}.*.partial"):
         shutil.rmtree(left, ignore_errors=True)
     with write_aside(folder) as aside:
         aside.mkdir()
@@ -78,17 +77,10 @@ def pack(
         models = _create(aside / _VELOCITIES, (len(samples), *survey.model_shape)) if velocities else None
 
         def fill(row: int) -> BadSample | tuple[float, float]:
-            faults: list[str] = []
-            try:
-                gathers[row] = decimate(read_gathers(samples[row], survey), survey.dt_s, dt_s, low_cut_hz, high_cut_hz)
-            except BadSample as bad:
-                faults.extend(bad.faults)
-            try:
-                if models is not None:
-                    models[row] = read_velocity(samples[row], survey)
-            except BadSample as bad:
-                faults.extend(bad.faults)
-            return BadSample(samples[row].id, faults) if faults else _moments(gathers[row])
+            def prepare(raw: np.ndarray) -> np.ndarray:
+                return decimate(raw, survey.dt_s, dt_s, low_cut_hz, high_cut_hz)
+
+            return _fill(samples[row], survey, prepare, gathers[row], None if models is None else models[row])
 
         results = _in_threads(fill, len(samples), f"packing {folder.name}")
         bad = [r for r in results if isinstance(r, BadSample)]
@@ -105,7 +97,26 @@ def pack(
     return _open(folder, meta, decimated)
 
 
-def _in_threads(fill, rows: int, what: str) -> list[BadSample | tuple[float, float]]:
+def _fill(
+    sample: Sample, survey: Survey, prepare: Callable, gathers: np.ndarray, velocity: np.ndarray | None
+) -> BadSample | tuple[float, float]:
+    """Read one sample into its rows; what is wrong with it, or the sum of its amplitudes and of their squares."""
+    faults: list[str] = []
+    try:
+        gathers[:] = prepare(read_gathers(sample, survey))
+    except BadSample as bad:
+        faults.extend(bad.faults)
+    try:
+        if velocity is not None:
+            velocity[:] = read_velocity(sample, survey)
+    except BadSample as bad:
+        faults.extend(bad.faults)
+    if faults:
+        return BadSample(sample.id, faults)
+    return float(np.sum(gathers, dtype=np.float64)), float(np.sum(np.square(gathers, dtype=np.float64)))
+
+
+def _in_threads(fill: Callable, rows: int, what: str) -> list[BadSample | tuple[float, float]]:
     # reading and filtering release the interpreter's lock, so threads are enough and fork no JAX runtime
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
         return list(track(pool.map(fill, range(rows)), rows, what))
@@ -121,10 +132,6 @@ def _keep_rows(path: Path, rows: Sequence[int]) -> None:
         kept = _create(aside, (len(rows), *whole.shape[1:]))
         for to, row in enumerate(rows):
             kept[to] = whole[row]
-
-
-def _moments(gathers: np.ndarray) -> tuple[float, float]:
-    return float(np.sum(gathers, dtype=np.float64)), float(np.sum(np.square(gathers, dtype=np.float64)))
 
 
 def _std(moments: Sequence[tuple[float, float]], survey: Survey) -> float:
