@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .errors import UserError
+from .errors import RunError, UserError
 
 
 def front_door(main: Callable[[Sequence[str] | None], object]) -> Callable[[Sequence[str] | None], int]:
     """Wrap ``main(argv)`` so that it returns 0 when done, 2 with one line when the user's input is wrong.
 
-    Ctrl-C ends with one line and code 1. Any other exception keeps its traceback, and Python exits with 1.
+    A run's bad end (``RunError``) and Ctrl-C end with one line and code 1. Any other exception keeps its traceback,
+    and Python exits with 1.
     """
 
     @functools.wraps(main)
@@ -24,6 +25,9 @@ def front_door(main: Callable[[Sequence[str] | None], object]) -> Callable[[Sequ
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except RunError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             print("interrupted; run the same command again to go on", file=sys.stderr)
             return 1

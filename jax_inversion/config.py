@@ -92,6 +92,12 @@ class ModelConfig:
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The fields that shape the network: what ``models.build`` takes."""
+        names = [f.name for f in dataclasses.fields(self)]
+        return {name: getattr(self, name) for name in names[names.index("embedding") :]}
+
 
 @dataclass(frozen=True)
 class EnsembleConfig:

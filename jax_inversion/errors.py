@@ -1,4 +1,4 @@
-"""The one error that means: what the user gave is wrong."""
+"""The errors whose message is all that a user needs: front doors print it without a traceback."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Front doors print it without a traceback and exit with code 2.
     """
+
+
+class RunError(RuntimeError):
+    """A run came to a bad end that its message, one clear line, explains. Front doors exit with code 1."""

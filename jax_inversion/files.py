@@ -26,3 +26,15 @@ def write_aside(path: Path | str) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def recover(path: Path | str) -> None:
+    """Finish a replacement of the folder ``path`` that a kill cut between its two renames, and clear what kills left.
+
+    Only for the one process that writes ``path``: it would take another's half-written folder for a leftover.
+    """
+    path = Path(path)
+    for holder in path.parent.glob(f".{path.name}.*.partial"):
+        if not path.exists() and (holder / "replaced").exists():
+            os.replace(next(p for p in (holder / path.name, holder / "replaced") if p.exists()), path)
+        shutil.rmtree(holder, ignore_errors=True)

@@ -1,0 +1,21 @@
+"""Training: state, step, optimiser, loop, checkpoints, tracking."""
+
+from .base import Base, fit_base
+from .checkpoints import Restored, list_checkpoints, resolve, restore
+from .loop import fit
+from .resume import check_run
+from .tracking import read_metrics
+from .watch import Diverged
+
+__all__ = [
+    "Base",
+    "Diverged",
+    "Restored",
+    "check_run",
+    "fit",
+    "fit_base",
+    "list_checkpoints",
+    "read_metrics",
+    "resolve",
+    "restore",
+]

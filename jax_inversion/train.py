@@ -1,0 +1,88 @@
+"""Front door: train an ensemble from a preset, or go on with a run that was interrupted."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import config as configs
+from . import plots, training
+from .cli import front_door
+from .config import Config
+from .data.folders import find_samples
+from .data.split import is_validation
+from .data.store import Store, pack
+from .errors import UserError
+
+STAND_IN = 256  # training samples at most that are scored where none validates
+
+
+def train(config: Config, data: Path | None = None, run: Path | None = None) -> Path:
+    """Train on the samples below ``data`` (default: ``data.root`` of the config) and return the run's folder.
+
+    A run that exists is gone on with. ``UserError`` if it was begun with other settings or samples, and if samples are
+    bad.
+    """
+    run = Path(run or Path("runs") / config.model.name)
+    data = data or config.data.root
+    if not data:
+        raise UserError("no data: give --data DIR, or root in the config's [data] section")
+    training.check_run(run, config)
+    section = config.preprocess
+    store = pack(
+        find_samples(Path(data), "train", config.survey),
+        config.survey,
+        run / "store" / "train",
+        dt_s=section.dt_s,
+        low_cut_hz=section.low_cut_hz,
+        high_cut_hz=section.high_cut_hz,
+        velocities=True,
+        skip_bad=config.data.skip_bad,
+    )
+    configs.save(config, run / "config.toml")
+    rows, validation = split(store, config)
+    base = training.fit_base(config, store, rows, validation, run)
+
+    def draw(truth, prediction, name):
+        return plots.comparison(truth, prediction, store.survey, title=name)
+
+    training.fit(config, store, run, rows, validation, base, draw)
+    return run
+
+
+def split(store: Store, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the store that train and that validate. Where none validates, training rows stand in; a line says so."""
+    section = config.data
+    chosen = np.array([is_validation(name, section.validation_fraction, section.split_seed) for name in store.ids])
+    rows, validation = np.flatnonzero(~chosen), np.flatnonzero(chosen)
+    if not len(rows):
+        raise UserError(
+            f"all {len(store)} samples validate and none is left to train; give more, or another data.split_seed"
+        )
+    if not len(validation):
+        print(f"none of {len(store)} samples validates: scores are of training samples", file=sys.stderr)
+        validation = rows[:STAND_IN]
+    return rows, validation
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m jax_inversion.train",
+        description="Train an ensemble of networks; the same command goes on with a run that was interrupted.",
+        epilog="Any setting of the preset is changed as in --train.batch-size 2 or --model.channels 8,16.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", type=Path, required=True, help="preset, such as configs/quickstart.toml")
+    parser.add_argument("--data", type=Path, help="folder with train/, or of samples (default: the preset's data.root)")
+    parser.add_argument("--run", type=Path, help="folder of the run (default: runs/<name of the preset>)")
+    arguments, overrides = parser.parse_known_args(argv)
+    config = configs.load(arguments.config, overrides)
+    run = train(config, arguments.data, arguments.run or Path("runs") / arguments.config.stem)
+    print(f"{run}: trained; best checkpoint {run}/best; next: python -m jax_inversion.infer --ckpt {run}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

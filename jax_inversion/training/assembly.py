@@ -1,0 +1,60 @@
+"""From a configuration and a store to the functions that train."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .. import ensemble, models
+from ..config import Config
+from ..survey import Survey
+from . import optimiser
+from .state import TrainState, create
+from .step import make_step, make_validation, resize_base, source_fractions, stream
+
+
+@dataclass(frozen=True)
+class Parts:
+    """``initial()`` makes the state at step 0; ``step`` and ``validate`` are those of ``step.py``; ``rate`` is the
+    learning rate of an update.
+    """
+
+    initial: Callable[[], TrainState]
+    step: Callable[[TrainState, Mapping[str, Any]], tuple[TrainState, dict[str, jax.Array]]]
+    validate: Callable[..., Any]
+    rate: optax.Schedule
+
+
+def assemble(
+    config: Config, survey: Survey, std: float, steps: int, base_shape: tuple[int, int] | None = None
+) -> Parts:
+    """The parts of a run of ``steps`` batches. ``survey`` is the store's, ``std`` its amplitude, ``base_shape`` the
+    (gx, gz) of the baseline that the networks correct.
+    """
+    settings = config.train
+    updates = -(-steps // settings.accumulate)
+    rate = optimiser.schedule(settings.learning_rate, updates, settings.warmup_fraction, settings.final_fraction)
+    adamw = optimiser.adamw(
+        rate, clip_norm=settings.clip_norm, weight_decay=settings.weight_decay, accumulate=settings.accumulate
+    )
+    logits = optimiser.ensemble_weights()
+    model = models.build(config.model.name, survey, **config.model.architecture)
+
+    def initial() -> TrainState:
+        gathers = jnp.zeros((1, *survey.gathers_shape), jnp.float32)
+        base = None if base_shape is None else jnp.full((1, *base_shape), survey.v_min_km_s, jnp.float32)
+        variables = ensemble.init(
+            model, stream(settings.seed, "init", 0), config.ensemble.members, gathers, source_fractions(survey),
+            resize_base(base, survey),
+        )  # fmt: skip
+        return create(variables, adamw, logits, ema=settings.ema_decay > 0)
+
+    return Parts(
+        initial=initial,
+        step=make_step(config, model, adamw, survey, std),
+        validate=make_validation(config, model, logits, survey, std),
+        rate=rate,
+    )

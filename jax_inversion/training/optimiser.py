@@ -1,0 +1,44 @@
+"""Learning rate and optimiser; members are optimised side by side and know nothing of each other."""
+
+import jax
+import optax
+
+
+def schedule(learning_rate: float, updates: int, warmup_fraction: float, final_fraction: float) -> optax.Schedule:
+    """Linear warm-up, then a cosine to ``final_fraction`` of the rate at the last of ``updates`` (Loshchilov and Hutter
+    2017, arXiv:1608.03983). The first update already moves: its rate is that of one warm-up step, not zero.
+    """
+    warmup = round(warmup_fraction * updates)
+    return optax.warmup_cosine_decay_schedule(
+        init_value=learning_rate / (warmup + 1),
+        peak_value=learning_rate,
+        warmup_steps=warmup,
+        decay_steps=max(updates, warmup + 1),
+        end_value=final_fraction * learning_rate,
+    )
+
+
+def adamw(
+    rate: optax.Schedule, *, clip_norm: float, weight_decay: float, accumulate: int = 1
+) -> optax.GradientTransformation:
+    """AdamW for parameters whose leaves have the member axis first: each member's gradient is clipped to ``clip_norm``
+    by its own global norm. Weight decay spares biases and norms (leaves of one axis in a single member).
+
+    With ``accumulate`` above 1 the mean gradient of so many steps makes one update, and ``rate`` counts updates.
+    """
+    one = optax.chain(
+        optax.clip_by_global_norm(clip_norm),
+        optax.adamw(rate, weight_decay=weight_decay, mask=lambda p: jax.tree.map(lambda leaf: leaf.ndim > 1, p)),
+    )
+    if accumulate > 1:
+        one = optax.MultiSteps(one, accumulate).gradient_transformation()
+
+    def update(gradients, state, params=None):
+        return jax.vmap(one.update)(gradients, state, params)
+
+    return optax.GradientTransformation(jax.vmap(one.init), update)
+
+
+def ensemble_weights(learning_rate: float = 0.05) -> optax.GradientTransformation:
+    """For the ensemble's logits, few and well scaled: plain Adam."""
+    return optax.adam(learning_rate)

@@ -1,0 +1,83 @@
+"""What training carries from step to step: one small pytree."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import serialization, struct
+
+from ..errors import UserError
+
+Tree = Any
+
+
+@struct.dataclass
+class TrainState:
+    """The whole state of a run but for the loader's position. Every leaf of ``params``, ``batch_stats``, ``opt_state``
+    and ``ema`` has the member axis first; ``logits`` (members,) are the ensemble's weights before the softmax.
+    """
+
+    step: jax.Array  # int32: batches seen by each member
+    params: Tree
+    batch_stats: Tree
+    opt_state: Tree
+    ema: Tree | None  # average of ``params``; None when it is off
+    logits: jax.Array
+    logits_opt_state: Tree
+
+    @property
+    def variables(self) -> dict[str, Tree]:
+        """What predictions are made with: the averaged weights where there are any."""
+        params = self.params if self.ema is None else self.ema
+        return {"params": params, "batch_stats": self.batch_stats, "logits": self.logits}
+
+
+def create(
+    variables: dict[str, Tree],
+    optimiser: optax.GradientTransformation,
+    logits_optimiser: optax.GradientTransformation,
+    ema: bool,
+) -> TrainState:
+    """The state at step 0, from ``ensemble.init``'s variables."""
+    params, logits = variables["params"], variables["logits"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables["batch_stats"],
+        opt_state=optimiser.init(params),
+        # A copy, for the step is given its state's memory and cannot be given the same piece twice.
+        ema=jax.tree.map(jnp.copy, params) if ema else None,
+        logits=logits,
+        logits_opt_state=logits_optimiser.init(logits),
+    )
+
+
+def to_dict(state: TrainState) -> dict[str, Tree]:
+    """Nested dicts of numpy arrays: no class of ours or of optax is needed to read them back."""
+    return jax.tree.map(np.asarray, serialization.to_state_dict(jax.device_get(state)))
+
+
+def from_dict(values: dict[str, Tree], like: TrainState, where: str) -> TrainState:
+    """The inverse of ``to_dict``, for ``like``'s structure, shapes and types; ``UserError`` where they differ."""
+    try:
+        state = serialization.from_state_dict(like, values)
+        wrong = [
+            f"{jax.tree_util.keystr(path)} is {np.shape(found)}, not {expected.shape}"
+            for (path, expected), found in zip(
+                jax.tree_util.tree_leaves_with_path(like), jax.tree.leaves(state), strict=True
+            )
+            if (np.shape(found), found.dtype) != (expected.shape, expected.dtype)
+        ]
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{where}: the checkpoint belongs to another model or optimiser: {_first_line(error)}"
+        ) from None
+    if wrong:
+        raise UserError(f"{where}: the checkpoint belongs to another model: {wrong[0]} ({len(wrong)} differ)")
+    return jax.tree.map(jnp.array, state)  # copies: memory that numpy owns must not be donated
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,154 @@
+"""The two jitted functions of training: one step, one batch of validation. Both are pure."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from .. import ensemble, losses
+from ..config import Config
+from ..data.augment import augment
+from ..data.preprocess import normalise
+from ..survey import Survey
+from .state import TrainState
+
+Batch = dict[str, Array]
+Metrics = dict[str, Array]
+
+
+def stream(seed: int, name: str, step: Array) -> Array:
+    """The random key of the stream ``name`` at ``step``; nothing else is drawn from, so a restart repeats."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), step)
+
+
+def source_fractions(survey: Survey) -> np.ndarray:
+    """Positions of the shots as fractions of the section's width, (shot,) float32."""
+    return np.asarray(survey.source_x_m, np.float32) / np.float32((survey.nx - 1) * survey.spacing_m)
+
+
+def resize_base(base: Array | None, survey: Survey) -> Array | None:
+    """A coarse base model (..., gx, gz), whose cells cover the section, on the survey's cells; linear interpolation."""
+    return None if base is None else jax.image.resize(base, (*base.shape[:-2], *survey.model_shape), "linear")
+
+
+def make_step(
+    config: Config, model: nn.Module, optimiser: optax.GradientTransformation, survey: Survey, std: float
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """The jitted ``step(state, batch) -> (state, metrics)``; the state that goes in is used up.
+
+    ``survey`` is the store's (decimated) and ``std`` its amplitude. ``batch`` holds ``gathers`` (member, batch, shot,
+    time, receiver), not normalised, ``velocity`` (member, batch, x, depth), perhaps ``base`` (member, batch, gx, gz).
+    Metrics have one value a member: every term of the loss, ``loss``, ``grad_norm`` (before clipping) and ``finite``.
+    """
+    source_x = source_fractions(survey)
+    prepare = _preparation(config, survey, std)
+    weights = dataclasses.asdict(config.loss)
+    seed, bounds = config.train.seed, (survey.v_min_km_s, survey.v_max_km_s)
+
+    def loss(params: Any, state: TrainState, gathers: Array, velocity: Array, base: Array | None):
+        variables = {"params": params, "batch_stats": state.batch_stats, "logits": state.logits}
+        key = stream(seed, "dropout", state.step)
+        predicted, batch_stats = ensemble.apply(model, variables, gathers, source_x, base=base, train=True, key=key)
+        value, terms = jax.vmap(lambda p, t: losses.total(p, t, weights, *bounds))(predicted, velocity)
+        # Members share no parameter: the gradient of the sum is each member's own.
+        return value.sum(), (batch_stats, {"loss": value, **terms})
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        inputs = prepare(stream(seed, "augmentation", state.step), batch)
+        (_, (batch_stats, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, state, *inputs)
+        updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        norm = jax.vmap(optax.tree.norm)(gradients)
+        metrics |= {"grad_norm": norm, "finite": jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)}
+        new = state.replace(
+            step=state.step + 1,
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            ema=_average(state.ema, params, state.step + 1, config.train.ema_decay, config.train.accumulate),
+        )
+        return new, metrics
+
+    return jax.jit(step, donate_argnames="state")
+
+
+def make_validation(
+    config: Config, model: nn.Module, logits_optimiser: optax.GradientTransformation, survey: Survey, std: float
+) -> Callable[..., tuple[dict[str, Array], tuple[Array, Any]]]:
+    """The jitted ``validate(variables, learning, batch) -> (scores, learning)`` of one batch, without augmentation.
+
+    ``batch``: ``gathers`` (batch, shot, time, receiver), ``velocity`` (batch, x, depth), optionally ``base``, and
+    ``count``, how many of its samples are real; the others fill the batch up. Scores are sums over the real samples:
+    ``mape`` of the ensemble under ``variables["logits"]``, ``members`` (member,), and ``predicted`` (batch, x, depth).
+
+    ``learning`` is (logits, their optimiser's state). The ensemble's weights learn here and nowhere else: in a training
+    step every member sees other samples, so an average would need further forward passes, and on samples that the
+    members were fitted to it would prefer the one that overfits most. Validation has all members' predictions
+    of the same unseen samples at no cost. They are held constant, and each batch makes one gradient step on the loss of
+    their average. The scores are of the weights that the pass began with, so none is measured on what it was fitted to
+    in the same pass; that three numbers learn from validation samples at all is a bias far below the score's own.
+    """
+    source_x = source_fractions(survey)
+
+    def validate(
+        variables: Any, learning: tuple[Array, Any], batch: Batch
+    ) -> tuple[dict[str, Array], tuple[Array, Any]]:
+        truth = batch["velocity"]
+        gathers = normalise(batch["gathers"], std, survey.dt_s, **_scaling(config))
+        base = resize_base(batch.get("base"), survey)
+        members = ensemble.predict(model, variables, gathers, source_x, base)
+        predicted = ensemble.combine(members, variables["logits"])
+        real = (jnp.arange(truth.shape[0]) < batch["count"]).astype(truth.dtype)
+
+        def total_mape(guess: Array) -> Array:
+            return (real * jax.vmap(losses.mape)(guess, truth)).sum()
+
+        def mean_mape(logits: Array) -> Array:
+            return total_mape(ensemble.combine(members, logits)) / real.sum()
+
+        logits, opt_state = learning
+        updates, opt_state = logits_optimiser.update(jax.grad(mean_mape)(logits), opt_state, logits)
+        scores = {"mape": total_mape(predicted), "members": jax.vmap(total_mape)(members), "predicted": predicted}
+        return scores, (optax.apply_updates(logits, updates), opt_state)
+
+    return jax.jit(validate)
+
+
+def _preparation(config: Config, survey: Survey, std: float) -> Callable[[Array, Batch], tuple[Any, Any, Any]]:
+    """``prepare(key, batch) -> (gathers, velocity, base)``: augmented, a key for each member and sample; normalised."""
+    options = dataclasses.asdict(config.augment)
+    if not survey.has_mirror:
+        options["mirror"] = 0.0
+
+    def one(key: Array, gathers: Array, velocity: Array, base: Array | None) -> tuple[Any, Any, Any]:
+        return augment(key, gathers, velocity, std, survey.dt_s, base=base, **options)
+
+    def prepare(key: Array, batch: Batch) -> tuple[Any, Any, Any]:
+        keys = jax.random.split(key, batch["gathers"].shape[:2])
+        arrays = keys, batch["gathers"], batch["velocity"], batch.get("base")
+        gathers, velocity, base = jax.vmap(jax.vmap(one))(*arrays)
+        return normalise(gathers, std, survey.dt_s, **_scaling(config)), velocity, resize_base(base, survey)
+
+    return prepare
+
+
+def _scaling(config: Config) -> dict[str, Any]:
+    section = config.preprocess
+    return {"scaling": section.scaling, "gain_power": section.gain_power, "arcsinh": section.arcsinh}
+
+
+def _average(ema: Any, params: Any, step: Array, decay: float, accumulate: int) -> Any:
+    """The exponential average after an update; young averages forget faster, (1 + n) / (10 + n) after n updates."""
+    if ema is None:
+        return None
+    updates = step // accumulate
+    keep = jnp.minimum(decay, (1 + updates) / (10 + updates)).astype(jnp.float32)
+    keep = jnp.where(step % accumulate == 0, keep, 1.0)
+    return jax.tree.map(lambda old, new: old + (1 - keep).astype(old.dtype) * (new - old), ema, params)

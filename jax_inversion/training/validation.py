@@ -1,0 +1,63 @@
+"""One pass over the validation samples: the score, and a little learning of the ensemble's weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..data.store import Store
+from .state import TrainState
+
+SHOWN = 3  # samples whose predictions are kept for a figure
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean MAPE of the ensemble and of each member (fractions), and the first predictions (sample, x, depth)."""
+
+    mape: float
+    members: np.ndarray
+    weights: np.ndarray  # of the members, that gave ``mape``
+    rows: np.ndarray
+    predicted: np.ndarray
+
+    def figures(self) -> dict[str, float]:
+        """By the names of ``metrics.jsonl``."""
+        members = {f"validation/mape/{k}": float(v) for k, v in enumerate(self.members)}
+        weights = {f"ensemble/weight/{k}": float(v) for k, v in enumerate(self.weights)}
+        return {"validation/mape": self.mape, **members, **weights}
+
+
+def validate(
+    one_batch: Callable[..., Any],
+    state: TrainState,
+    store: Store,
+    rows: np.ndarray,
+    batch_size: int,
+    base: np.ndarray | None = None,
+) -> tuple[Scores, TrainState]:
+    """Score ``state`` on the store's ``rows`` with ``step.make_validation``'s function; the state with learnt weights.
+
+    The scores are those of the state that went in, so that is the one to keep as the best.
+    ``base`` has a coarse model for each row of the store.
+    """
+    learning = state.logits, state.logits_opt_state
+    results = []
+    for start in range(0, len(rows), batch_size):
+        chunk = rows[start : start + batch_size]
+        filled = np.resize(chunk, batch_size)  # one shape for all batches, so one compilation
+        batch = {"gathers": store.gathers[filled], "velocity": store.velocities[filled], "count": np.int32(len(chunk))}
+        if base is not None:
+            batch["base"] = base[filled]
+        scores, learning = one_batch(state.variables, learning, batch)
+        predicted = scores.pop("predicted")
+        first = predicted[: min(SHOWN, len(chunk))] if not results else first
+        results.append(scores)
+    sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0, dtype=np.float64) / len(rows), *jax.device_get(results))
+    weights = np.asarray(jax.nn.softmax(state.logits))
+    scores = Scores(float(sums["mape"]), sums["members"], weights, rows[: len(first)], np.asarray(first))
+    logits, opt_state = learning
+    return scores, state.replace(logits=jnp.asarray(logits), logits_opt_state=opt_state)

@@ -1,0 +1,64 @@
+"""Figures of the steps, read back from the device late and together, and the check that they are finite."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..errors import RunError
+from . import checkpoints
+
+
+class Diverged(RunError):  # noqa: N818
+    """The loss or its gradient is no longer finite."""
+
+
+class Watch:
+    """Collects what steps return and fetches it every ``steps`` of them, or every ``seconds`` where they are slow, so
+    that the host seldom waits for the device. A fault is found a few steps late, but always before ``flush`` returns:
+    call it before saving a state.
+    """
+
+    def __init__(self, run: Path, ids: Sequence[str], steps: int = 10, seconds: float = 1.0):
+        self.run, self.ids, self.steps, self.seconds = run, ids, steps, seconds
+        self.pending: list[tuple[int, np.ndarray, Any]] = []
+        self.read = time.monotonic()
+
+    def add(self, step: int, index: np.ndarray, metrics: Mapping[str, jax.Array]) -> dict[str, float]:
+        """Note the metrics of batch number ``step``, of samples ``index`` (member, batch); figures if it is time."""
+        self.pending.append((step, index, metrics))
+        due = len(self.pending) >= self.steps or time.monotonic() - self.read >= self.seconds
+        return self.flush() if due else {}
+
+    def flush(self) -> dict[str, float]:
+        """Means since the last time, over steps and members (``train/loss``) and over steps (``train/loss/0``, ...)."""
+        if not self.pending:
+            return {}
+        fetched = jax.device_get([metrics for _, _, metrics in self.pending])
+        for (step, index, _), metrics in zip(self.pending, fetched, strict=True):
+            if not metrics["finite"].all():
+                raise Diverged(self._fault(step, index, metrics))
+        now = time.monotonic()
+        samples = sum(index.shape[1] for _, index, _ in self.pending)
+        figures = {"samples_per_s": samples / max(now - self.read, 1e-9)}
+        for name in fetched[0].keys() - {"finite"}:
+            members = np.mean([metrics[name] for metrics in fetched], axis=0)
+            figures[f"train/{name}"] = float(members.mean())
+            figures |= {f"train/{name}/{k}": float(value) for k, value in enumerate(members)}
+        self.pending, self.read = [], now
+        return dict(sorted(figures.items()))
+
+    def _fault(self, step: int, index: np.ndarray, metrics: Mapping[str, np.ndarray]) -> str:
+        bad = np.flatnonzero(~metrics["finite"])
+        samples = "; ".join(f"member {m}: {', '.join(self.ids[row] for row in index[m])}" for m in bad)
+        kept = checkpoints.list_checkpoints(self.run)
+        good = next((name for name in ("latest", *reversed(kept)) if name in kept), None)
+        kept_text = f"the last good checkpoint is {self.run}/{good}" if good else "there is no checkpoint yet"
+        return (
+            f"{self.run}: step {step}: the loss is {metrics['loss'][bad[0]]} and the gradient's norm "
+            f"{metrics['grad_norm'][bad[0]]} (samples of {samples}); {kept_text}; look at these samples, "
+            "or go on with a lower --train.learning-rate or --train.clip-norm"
+        )
