@@ -1,7 +1,10 @@
-"""Every figure, and the report that gathers them. The only importer of matplotlib."""
+"""Every figure, and the report that gathers them. The only importer of matplotlib.
+
+``report.py`` is imported by those who write one: it reads runs, and with them comes all that training needs.
+"""
 
 from .canvas import png, save
-from .curves import amplitude_spectrum, error_by_depth, histogram, sample_scores
+from .curves import amplitude_spectrum, error_by_depth, histogram, sample_scores, training_curves
 from .gathers import gather_panel
 from .models import comparison, depth_profiles, model_panel
 
@@ -16,4 +19,5 @@ __all__ = [
     "png",
     "sample_scores",
     "save",
+    "training_curves",
 ]

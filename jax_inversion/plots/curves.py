@@ -1,11 +1,13 @@
 """Figures of numbers against numbers: training, errors with depth, spectra, histograms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .canvas import INK, canvas, colours, plain
+from .canvas import ACCENTS, INK, canvas, colours, plain
 
 
 def error_by_depth(curves: Mapping[str, np.ndarray], spacing_m: float, title: str = "MAPE with depth") -> Figure:
@@ -53,3 +55,55 @@ def histogram(counts: np.ndarray, edges: np.ndarray, title: str, x_label: str, l
     if logarithmic:
         ax.set_yscale("log")
     return figure
+
+
+def training_curves(lines: Sequence[Mapping[str, float]]) -> Figure:
+    """What a run logged (``training.tracking``): loss, MAPE of training and validation, terms, learning rate.
+
+    Thin lines are single members.
+    """
+    figure = canvas(11.0, 6.4)
+    axes = figure.subplots(2, 2)
+    blue, red, green, *_ = ACCENTS
+    _members(axes[0, 0], lines, "train/loss", blue, "loss, mean of members")
+    plain(axes[0, 0], "Training loss", "epoch", "loss")
+    _members(axes[0, 1], lines, "train/mape", blue, "training", 100)
+    _members(axes[0, 1], lines, "validation/mape", red, "validation, ensemble", 100, marker="o")
+    _line(axes[0, 1], lines, "validation/baseline_mape", green, "validation, linear baseline", 100, linestyle="--")
+    plain(axes[0, 1], "MAPE", "epoch", "MAPE (%)")
+    terms = ("mape", "l2", "gradient", "total_variation", "physics")
+    for term, colour in zip(terms, colours(len(terms)), strict=True):
+        _line(axes[1, 0], lines, f"train/{term}", colour, term.replace("_", " "))
+    plain(axes[1, 0], "Terms of the loss, unweighted", "epoch", "")
+    _line(axes[1, 1], lines, "learning_rate", blue, "learning rate")
+    plain(axes[1, 1], "Learning rate", "epoch", "")
+    for ax in axes[0, 0], axes[1, 0]:
+        if any(np.any(np.asarray(line.get_ydata()) > 0) for line in ax.lines):
+            ax.set_yscale("log")
+    for ax in axes.flat:
+        if ax.lines:
+            ax.legend(fontsize=8.5)
+    return figure
+
+
+def _members(
+    ax: Axes,
+    lines: Sequence[Mapping[str, float]],
+    key: str,
+    colour: str,
+    label: str,
+    scale: float = 1,
+    marker: str = "",
+) -> None:
+    single = sorted({name for line in lines for name in line if name.startswith(f"{key}/")})
+    for name in single:
+        _line(ax, lines, name, colour, "_single", scale, linewidth=0.6, alpha=0.5)
+    _line(ax, lines, key, colour, label, scale, marker=marker, markersize=3)
+
+
+def _line(
+    ax: Axes, lines: Sequence[Mapping[str, float]], key: str, colour: str, label: str, scale: float = 1, **style: Any
+) -> None:
+    points = [(line["epoch"], scale * line[key]) for line in lines if key in line]
+    if points:
+        ax.plot(*zip(*points, strict=True), color=colour, label=label, **({"linewidth": 1.4} | style))

@@ -1,0 +1,200 @@
+"""``python -m jax_inversion.infer``: predict the velocity models of a test set and write the submission."""
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import config, models
+from .cli import front_door
+from .config import Config
+from .data.folders import Sample, check_samples, find_samples, read_gathers
+from .data.preprocess import decimate
+from .errors import UserError
+from .inference import SubmissionWriter, make_predict, postprocess
+from .models import ridge
+from .progress import Progress
+from .survey import Survey
+from .training.checkpoints import Restored, restore
+
+BaseFn = Callable[[np.ndarray], Any]
+
+
+def infer(
+    ckpt: Path | str,
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    uncertainty: bool = False,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Predict every test sample under ``data`` with the checkpoint RUN[/best|/latest|/epoch_10]; returns the file.
+
+    ``data`` defaults to what the run was trained with, ``out`` to RUN/submission_epoch_<n>.npz. ``uncertainty`` writes
+    the members' standard deviation to ``<out>_spread.npz`` too. ``overrides`` change the [infer] section only. Memory
+    does not grow with the samples. ``UserError`` for a missing checkpoint, bad samples or another survey's data.
+    """
+    restored = restore(ckpt)
+    cfg = _with_overrides(restored.config, overrides)
+    run = restored.path.parent.parent
+    out = Path(out) if out else run / f"submission_epoch_{restored.epoch}.npz"
+    samples = find_samples(_data_root(data, cfg, run), "test", cfg.survey)
+    _refuse_other_survey(samples[0], restored)
+    check_samples(samples, cfg.survey, velocity=False)
+
+    started = time.monotonic()
+    figures = _Figures()
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(SubmissionWriter(out))
+        spreads = stack.enter_context(SubmissionWriter(spread_path(out))) if uncertainty else None
+        progress = stack.enter_context(Progress(len(samples), "predicting"))
+        for batch, mean, spread in _predictions(restored, cfg, samples):
+            final = postprocess(mean, cfg.survey, smoothing_m=cfg.infer.smoothing_m, clip=cfg.infer.clip)
+            for sample, velocity, deviation in zip(batch, final, spread, strict=False):
+                writer.write(sample.id, velocity)
+                figures.add(velocity)
+                if spreads:
+                    spreads.write(sample.id, deviation)
+            progress.update(len(batch))
+    seconds = (time.monotonic() - started) / len(samples)
+    print(f"{len(samples)} models of epoch {restored.epoch} in {out}: {figures}; {seconds:.2g} s a sample")
+    if spreads:
+        print(f"standard deviations of {cfg.ensemble.members} members in {spread_path(out)}")
+    return out
+
+
+def spread_path(out: Path) -> Path:
+    """Where the members' spread of the submission ``out`` is written."""
+    return out.with_name(f"{out.stem}_spread.npz")
+
+
+class _Figures:
+    """Range and mean of all that was written."""
+
+    def __init__(self) -> None:
+        self.low, self.high, self.total, self.count = np.inf, -np.inf, 0.0, 0
+
+    def add(self, velocity: np.ndarray) -> None:
+        self.low, self.high = min(self.low, velocity.min()), max(self.high, velocity.max())
+        self.total, self.count = self.total + float(velocity.sum(dtype=np.float64)), self.count + velocity.size
+
+    def __str__(self) -> str:
+        return f"{self.low:.3f} to {self.high:.3f} km/s, mean {self.total / self.count:.3f}"
+
+
+def _predictions(
+    restored: Restored, cfg: Config, samples: Sequence[Sample]
+) -> Iterator[tuple[Sequence[Sample], np.ndarray, np.ndarray]]:
+    """(samples, mean, spread) batch by batch; the last batch is filled up, so that there is one compilation."""
+    predict = make_predict(
+        build_model(restored),
+        restored.survey,
+        std=restored.std,
+        scaling=cfg.preprocess.scaling,
+        gain_power=cfg.preprocess.gain_power,
+        arcsinh=cfg.preprocess.arcsinh,
+        mirror=cfg.infer.mirror,
+        noise_copies=cfg.infer.noise_copies,
+        noise_level=cfg.infer.noise_level,
+    )
+    base_fn = base_of(restored)
+    variables = jax.device_put(restored.variables)
+    size = min(cfg.infer.batch_size, len(samples))
+    for number, (batch, gathers) in enumerate(_batches(samples, cfg, size)):
+        filled = np.concatenate([gathers, np.repeat(gathers[-1:], size - len(batch), axis=0)])
+        base = None if base_fn is None else base_fn(filled)
+        mean, spread = predict(variables, filled, base, jax.random.fold_in(jax.random.key(cfg.train.seed), number))
+        yield batch, np.asarray(mean), np.asarray(spread)
+
+
+def _batches(samples: Sequence[Sample], cfg: Config, size: int) -> Iterator[tuple[Sequence[Sample], np.ndarray]]:
+    """Samples with their decimated gathers, ``size`` at a time; the next batch is read while this one is in use."""
+
+    def read(sample: Sample) -> np.ndarray:
+        section = cfg.preprocess
+        raw = read_gathers(sample, cfg.survey)
+        return decimate(raw, cfg.survey.dt_s, section.dt_s, section.low_cut_hz, section.high_cut_hz)
+
+    batches = [samples[k : k + size] for k in range(0, len(samples), size)]
+    with ThreadPoolExecutor(min(size, os.cpu_count() or 1)) as pool:
+        ahead = [pool.submit(read, sample) for sample in batches[0]]
+        for batch, following in zip(batches, [*batches[1:], []], strict=True):
+            ready, ahead = ahead, [pool.submit(read, sample) for sample in following]
+            yield batch, np.stack([future.result() for future in ready])
+
+
+def build_model(restored: Restored) -> Any:
+    """The checkpoint's network, one member."""
+    section = restored.config.model
+    return models.build(section.name, restored.survey, **section.architecture)
+
+
+def base_of(restored: Restored) -> BaseFn | None:
+    """``base(gathers) -> (batch, gx, gz)`` where the networks correct the linear baseline, else None."""
+    if restored.config.model.base == "none":
+        return None
+    if restored.base is None:
+        raise UserError(f"{restored.path}: model.base is {restored.config.model.base!r} but the checkpoint holds none")
+    return lambda gathers: ridge.predict(restored.base, gathers)
+
+
+def _with_overrides(cfg: Config, overrides: Sequence[str]) -> Config:
+    changes = config.parse_overrides(overrides)
+    if others := sorted(set(changes) - {"infer"}):
+        raise UserError(f"command line: --{others[0]}.* is fixed by the checkpoint; infer takes --infer.* only")
+    values = config.as_dict(cfg)
+    values["infer"] |= changes.get("infer", {})
+    return config.from_dict(values, "command line")
+
+
+def _data_root(data: Path | str | None, cfg: Config, run: Path) -> Path:
+    if data:
+        return Path(data)
+    if cfg.data.root:
+        return Path(cfg.data.root)
+    if (run / "data").is_dir():
+        return run / "data"
+    raise UserError(f"{run}: the run does not say where its data lie; give --data DIR")
+
+
+def _refuse_other_survey(sample: Sample, restored: Restored) -> None:
+    """Gathers of another shape mean another survey, not bad samples: say so before anything else."""
+    survey: Survey = restored.config.survey
+    for name in survey.gather_files:
+        try:
+            found = np.load(sample.path / name, mmap_mode="r", allow_pickle=False).shape
+        except (OSError, ValueError, EOFError):
+            continue  # checking the samples will say what is wrong
+        if found != survey.gathers_shape[1:]:
+            raise UserError(
+                f"{restored.path} was trained for another survey: its gathers are {survey.gathers_shape[1:]} (time, "
+                f"receiver) a shot, {sample.path / name} is {found}"
+            )
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m jax_inversion.infer",
+        description="Predict the velocity models of the test samples with a trained ensemble and write a submission.",
+        epilog="Settings of the [infer] section may be changed: --infer.mirror false --infer.batch-size 8",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_epoch_<n>.npz")
+    parser.add_argument("--uncertainty", action="store_true", help="also write the members' spread, <out>_spread.npz")
+    options, overrides = parser.parse_known_args(argv)
+    infer(options.ckpt, options.data, options.out, options.uncertainty, overrides)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
