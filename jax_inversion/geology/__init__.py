@@ -8,13 +8,20 @@ import jax
 from ..arrays import Velocity
 from ..errors import UserError
 from ..survey import Survey
-from .marine import marine
+from .blend import blend
+from .land import faulted, folded, layered
+from .marine import marine as _marine
+from .salt import salt as _salt
 
 PRESETS: dict[str, Callable[[jax.Array, Survey], Velocity]] = {
-    "marine": marine,
+    "marine": _marine,
+    "layered": layered,
+    "folded": folded,
+    "faulted": faulted,
+    "salt": _salt,
 }
 
-__all__ = ["PRESETS", "draw"]
+__all__ = ["PRESETS", "blend", "draw"]
 
 
 @partial(jax.jit, static_argnames=("survey", "preset"))

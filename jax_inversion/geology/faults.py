@@ -29,3 +29,13 @@ def fault_shift(
     above = side * (x_m - across_m) > (z_m - along_m) / jnp.tan(dip)
     slip_m = throw_m * (1 + growth * (2 * z_m / depth_m - 1))
     return jnp.where(jnp.logical_and(above, present), slip_m, 0.0)
+
+
+def fault_shifts(
+    key: jax.Array, x_m: Float[Array, "x 1"], z_m: Float[Array, "1 depth"], depth_m: float, fewest: int, most: int
+) -> Float[Array, "x depth"]:
+    """The summed ``fault_shift`` of ``fewest`` to ``most`` (static) independent faults."""
+    k_count, k_faults = jax.random.split(key)
+    count = jax.random.randint(k_count, (), fewest, most + 1)
+    one = jax.vmap(lambda k, present: fault_shift(k, x_m, z_m, depth_m, present))
+    return jnp.sum(one(jax.random.split(k_faults, most), jnp.arange(most) < count), axis=0)

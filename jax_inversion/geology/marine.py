@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from ..arrays import Velocity
 from ..survey import Survey
-from . import axes, faults, folds, strata
+from . import axes, faults, folds, sediments
 
 
 def marine(key: jax.Array, survey: Survey) -> Velocity:
@@ -16,9 +16,9 @@ def marine(key: jax.Array, survey: Survey) -> Velocity:
     statistics of the challenge (mean 2.78, standard deviation 0.93, median 2.93 km/s) and the look of its family.
     """
     k_floor, k_strata, k_beds, k_trend = jax.random.split(key, 4)
-    floor_m, shape = _sea_floor(k_floor, survey)
-    coordinate_m = _structure(k_strata, survey, shape)
-    rock = _beds(k_beds, survey, coordinate_m) + _trend(k_trend, survey, coordinate_m, floor_m)
+    floor_m, shape = sea_floor(k_floor, survey)
+    coordinate_m = structure(k_strata, survey, shape)
+    rock = sediments.beds(k_beds, survey, coordinate_m) + sediments.trend(k_trend, survey, coordinate_m, floor_m)
     return under_water(jnp.clip(rock, survey.v_min_km_s, survey.v_max_km_s), floor_m, survey)
 
 
@@ -26,10 +26,11 @@ def under_water(rock: Float[Array, "x depth"], floor_m: Float[Array, "x 1"], sur
     """Water (the survey's lowest velocity) above the sea floor; the cell that it cuts gets the mean of both."""
     _, z_m = axes.cells_m(survey)
     water = jnp.clip((floor_m - z_m) / survey.spacing_m + 0.5, 0.0, 1.0)
-    return survey.v_min_km_s * water + rock * (1 - water)
+    wet = survey.v_min_km_s * water + rock * (1 - water)
+    return jnp.clip(wet, survey.v_min_km_s, survey.v_max_km_s)  # rounding may leave the range by a last digit
 
 
-def _sea_floor(key: jax.Array, survey: Survey) -> tuple[Float[Array, "x 1"], Float[Array, "x 1"]]:
+def sea_floor(key: jax.Array, survey: Survey) -> tuple[Float[Array, "x 1"], Float[Array, "x 1"]]:
     """Depth of the sea floor, and the unit shape of the folds below, which the floor follows in part."""
     k_depth, k_relief, k_share, k_own, k_folds = jax.random.split(key, 5)
     depth_m = axes.depth_m(survey)
@@ -44,7 +45,7 @@ def _sea_floor(key: jax.Array, survey: Survey) -> tuple[Float[Array, "x 1"], Flo
     return relief + jax.random.uniform(k_depth, minval=low_m, maxval=high_m), shape
 
 
-def _structure(key: jax.Array, survey: Survey, shape: Float[Array, "x 1"]) -> Float[Array, "x depth"]:
+def structure(key: jax.Array, survey: Survey, shape: Float[Array, "x 1"]) -> Float[Array, "x depth"]:
     """Stratigraphic coordinate in metres: folds of changing height, and none, one or (rarely) two faults."""
     k_top, k_bottom, k_other, k_count, k_first, k_second = jax.random.split(key, 6)
     depth_m = axes.depth_m(survey)
@@ -56,34 +57,3 @@ def _structure(key: jax.Array, survey: Survey, shape: Float[Array, "x 1"]) -> Fl
     shift_m = faults.fault_shift(k_first, x_m, z_m, depth_m, chance < 0.35)
     shift_m += faults.fault_shift(k_second, x_m, z_m, depth_m, chance < 0.06)
     return folds.unfold(z_m - shift_m, top_m, bottom_m, depth_m)
-
-
-def _beds(key: jax.Array, survey: Survey, coordinate_m: Float[Array, "x depth"]) -> Float[Array, "x depth"]:
-    """What the beds add to the trend, in km/s."""
-    k_tops, k_median, k_contrast, k_size = jax.random.split(key, 4)
-    depth_m = axes.depth_m(survey)
-    start_m, stop_m = -0.3 * depth_m, 1.3 * depth_m
-    median_m = depth_m * 0.0046 * 2.2 ** jax.random.uniform(k_median)
-    size_km_s = axes.span_km_s(survey) * jax.random.uniform(k_size, minval=0.04, maxval=0.07)
-    tops_m = strata.bed_tops(k_tops, start_m, median_m)
-    contrasts = size_km_s * strata.bed_contrasts(k_contrast)
-    return strata.paint(coordinate_m, tops_m, contrasts, survey.spacing_m, start_m, stop_m)
-
-
-def _trend(
-    key: jax.Array, survey: Survey, coordinate_m: Float[Array, "x depth"], floor_m: Float[Array, "x 1"]
-) -> Float[Array, "x depth"]:
-    """Velocity rising with depth: linearly along the strata, and faster where fresh mud compacts at the sea floor."""
-    k_top, k_bottom, k_mud, k_scale, k_bow = jax.random.split(key, 5)
-    depth_m, span_km_s = axes.depth_m(survey), axes.span_km_s(survey)
-    _, z_m = axes.cells_m(survey)
-    top = survey.v_min_km_s + span_km_s * jax.random.uniform(k_top, minval=0.01, maxval=0.2)
-    bottom = survey.v_min_km_s + span_km_s * (0.87 + 0.11 * jax.random.normal(k_bottom))
-    mud = span_km_s * 0.12 * jax.random.uniform(k_mud) ** 2
-    scale_m = jax.random.uniform(k_scale, minval=0.03, maxval=0.08) * depth_m
-    mean_m = jnp.mean(floor_m)
-    gradient = (bottom - top - mud) / (depth_m - mean_m)
-    compaction = mud * (1 - jnp.exp(-jnp.maximum(z_m - floor_m, 0.0) / scale_m))
-    share = jnp.clip((coordinate_m - mean_m) / (depth_m - mean_m), 0.0, 1.0)
-    bow = span_km_s * 0.5 * jax.random.uniform(k_bow, minval=-1.0, maxval=1.3) * share * (1 - share)
-    return top + gradient * (coordinate_m - mean_m) + bow + compaction

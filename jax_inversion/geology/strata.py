@@ -20,7 +20,7 @@ def correlated(key: jax.Array, count: int, correlation: float) -> Float[Array, "
 
 
 def bed_tops(key: jax.Array, start_m: float, median_m: jax.Array, spread: float = 0.95) -> Float[Array, " beds"]:
-    """Tops of the beds in metres: lognormal thicknesses (none beyond 2.2 deviations) whose thin beds come in packages."""
+    """Tops of the beds in metres: lognormal thicknesses, cut at 2.2 deviations; thin beds come in packages."""
     thickness_m = median_m * jnp.exp(spread * jnp.clip(correlated(key, BEDS, 0.45), -2.2, 2.2))
     return start_m + jnp.cumsum(thickness_m) - thickness_m
 
