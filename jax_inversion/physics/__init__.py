@@ -1,0 +1,5 @@
+"""The wave equation: gathers from a velocity model."""
+
+from .simulate import simulate
+
+__all__ = ["simulate"]

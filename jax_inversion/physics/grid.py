@@ -1,0 +1,102 @@
+"""The computational grid: the survey's section brought to a spacing, surrounded by an absorbing margin.
+
+Everything here is geometry, done once in numpy; each piece is a small dense matrix, one an axis.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import UserError
+from ..survey import Survey
+
+HALF_WIDTH, KAISER_B = 4, 6.31  # Hicks (2002), table 1: half-width 4, monopole, good to half the Nyquist wavenumber
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells of ``spacing_m`` that cover the section, and ``margin`` more on every side (none above a free surface)."""
+
+    survey: Survey
+    spacing_m: float
+    margin: int
+    free_surface: bool = False
+
+    @property
+    def top(self) -> int:
+        """Cells above the section."""
+        return 0 if self.free_surface else self.margin
+
+    @property
+    def inner_shape(self) -> tuple[int, int]:
+        """Cells of the section itself, (x, depth)."""
+        s = self.survey
+        # Thick or thin, the last cell exists when any of the section lies in it.
+        return tuple(math.ceil(n * s.spacing_m / self.spacing_m - 1e-9) for n in s.model_shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        nx, nz = self.inner_shape
+        return nx + 2 * self.margin, nz + self.top + self.margin
+
+    def centres_m(self, axis: int) -> np.ndarray:
+        """Cell centres along x (0) or depth (1) in the survey's coordinates.
+
+        Without a free surface the cells tile the section from its edge, half a survey cell outside the first sample;
+        with one, the first row lies on depth 0, where the pressure is zero.
+        """
+        if axis == 1 and self.free_surface:
+            first_m = 0.0
+        else:
+            first_m = (self.spacing_m - self.survey.spacing_m) / 2 - (self.margin, self.top)[axis] * self.spacing_m
+        return first_m + np.arange(self.shape[axis]) * self.spacing_m
+
+    @cached_property
+    def averaging(self) -> tuple[np.ndarray, np.ndarray]:
+        """Matrices (X, x) and (Z, depth) that average the model over each cell, the model's edges replicated outwards."""
+        return tuple(
+            _averaging(self.survey.model_shape[axis], self.survey.spacing_m, self.centres_m(axis), self.spacing_m)
+            for axis in (0, 1)
+        )
+
+    def sinc(self, axis: int, where_m: tuple[float, ...]) -> Float[np.ndarray, "point cell"]:
+        """Kaiser-windowed sinc weights of the points ``where_m`` along an axis: Hicks (2002), doi:10.1190/1.1451454."""
+        centres_m = self.centres_m(axis)
+        if not (axis == 1 and self.free_surface):
+            return _kernel(where_m, centres_m, self.spacing_m)
+        weights = _kernel(where_m, centres_m, self.spacing_m)
+        image = _kernel(where_m, -centres_m, self.spacing_m)  # the kernel's part above the surface, sign reversed
+        return weights - image
+
+    def check_inside(self) -> None:
+        """``UserError`` when a source or receiver lies outside the grid, the absorbing margin included."""
+        s = self.survey
+        for what, axis, values in (
+            ("source_x_m", 0, s.source_x_m),
+            ("source_z_m", 1, (s.source_z_m,)),
+            ("receiver_x_m", 0, s.receiver_x_m),
+            ("receiver_z_m", 1, (s.receiver_z_m,)),
+        ):
+            cells = self.centres_m(axis)
+            low, high = cells[0] - self.spacing_m / 2, cells[-1] + self.spacing_m / 2
+            for value in values:
+                if not low <= value <= high:
+                    raise UserError(f"survey.{what} = {value} m lies outside the grid, which spans {low} to {high} m")
+
+
+def _kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) -> np.ndarray:
+    offset = (np.asarray(where_m, float)[:, None] - centres_m[None, :]) / spacing_m
+    window = np.i0(KAISER_B * np.sqrt(np.maximum(1 - (offset / HALF_WIDTH) ** 2, 0))) / np.i0(KAISER_B)
+    return np.where(np.abs(offset) < HALF_WIDTH, np.sinc(offset) * window, 0)
+
+
+def _averaging(fine: int, fine_m: float, centres_m: np.ndarray, coarse_m: float) -> np.ndarray:
+    """Overlap of each coarse cell with each fine one, rows summing to 1; what lies outside counts as the edge's cell."""
+    walls_m = (np.arange(fine + 1) - 0.5) * fine_m
+    walls_m[0], walls_m[-1] = -np.inf, np.inf  # the edge cells reach out for ever
+    low = np.maximum(centres_m[:, None] - coarse_m / 2, walls_m[None, :-1])
+    high = np.minimum(centres_m[:, None] + coarse_m / 2, walls_m[None, 1:])
+    return np.maximum(high - low, 0) / coarse_m
