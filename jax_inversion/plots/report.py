@@ -41,8 +41,8 @@ figure{margin:1em 0}figcaption,.quiet{color:#666;font-size:.9em}pre{background:#
 def report(run: Path | str) -> Path:
     """Write RUN/report.html from what lies in RUN: config.toml, metrics.jsonl, scores.json and figures/**/*.png.
 
-    ``scores.json`` maps names of systems, the run's own first, to what ``inference.scores.summarise`` gives. Whatever is
-    missing is left out. ``UserError`` where there is no run.
+    ``scores.json`` maps names of systems, the run's own first, to what ``inference.scores.summarise`` gives. Whatever
+    is missing is left out. ``UserError`` where there is no run.
     """
     run = Path(run)
     if not (run / "config.toml").exists():
@@ -67,12 +67,12 @@ def report(run: Path | str) -> Path:
 
 
 def _summary(settings: configs.Config) -> str:
-    survey, preprocess = settings.survey, settings.preprocess
+    survey, train = settings.survey, settings.train
     base = " on a linear baseline" if settings.model.base != "none" else ""
     return (
-        f"{settings.ensemble.members} members of {settings.model.name!r}{base}, {settings.train.epochs} epochs of batches "
-        f"of {settings.train.batch_size}; {survey.shots} shots, {survey.receivers} receivers, {survey.duration_s:g} s every "
-        f"{1e3 * preprocess.dt_s:g} ms; models of {survey.nx} by {survey.nz} cells of {survey.spacing_m:g} m"
+        f"{settings.ensemble.members} members of {settings.model.name!r}{base}, {train.epochs} epochs of batches of "
+        f"{train.batch_size}; {survey.shots} shots, {survey.receivers} receivers, {survey.duration_s:g} s every "
+        f"{1e3 * settings.preprocess.dt_s:g} ms; models of {survey.nx} by {survey.nz} cells of {survey.spacing_m:g} m"
     )
 
 
