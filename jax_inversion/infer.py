@@ -19,10 +19,10 @@ from .data.folders import Sample, check_samples, find_samples, read_gathers
 from .data.preprocess import decimate
 from .errors import UserError
 from .inference import SubmissionWriter, make_predict, postprocess
-from .models import ridge
 from .progress import Progress
 from .survey import Survey
 from .training.checkpoints import Restored, restore
+from .training.step import resize_base, source_fractions
 
 BaseFn = Callable[[np.ndarray], Any]
 
@@ -95,6 +95,7 @@ def _predictions(
     predict = make_predict(
         build_model(restored),
         restored.survey,
+        source_fractions(restored.survey),
         std=restored.std,
         scaling=cfg.preprocess.scaling,
         gain_power=cfg.preprocess.gain_power,
@@ -136,12 +137,14 @@ def build_model(restored: Restored) -> Any:
 
 
 def base_of(restored: Restored) -> BaseFn | None:
-    """``base(gathers) -> (batch, gx, gz)`` where the networks correct the linear baseline, else None."""
+    """``base(gathers) -> (batch, nx, nz)`` where the networks correct the linear baseline, else None."""
     if restored.config.model.base == "none":
         return None
     if restored.base is None:
         raise UserError(f"{restored.path}: model.base is {restored.config.model.base!r} but the checkpoint holds none")
-    return lambda gathers: ridge.predict(restored.base, gathers)
+    from .models import ridge
+
+    return lambda gathers: resize_base(ridge.predict(restored.base, gathers), restored.survey)
 
 
 def _with_overrides(cfg: Config, overrides: Sequence[str]) -> Config:

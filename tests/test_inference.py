@@ -1,0 +1,221 @@
+"""Prediction: what the mirror guarantees, noise, spread; postprocessing; the front door on a tiny run."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jax_inversion import infer
+from jax_inversion.data.folders import write_sample
+from jax_inversion.errors import UserError
+from jax_inversion.inference import check_submission, make_predict, postprocess, read_submission
+from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
+from jax_inversion.training.assembly import assemble
+from jax_inversion.training.checkpoints import Meta, save
+from tests.tiny_run import SURVEY as TINY
+from tests.tiny_run import tiny_config
+
+SURVEY = Survey(
+    nx=4, nz=6, spacing_m=10.0, nt=6, dt_s=1e-2, source_x_m=(0.0, 30.0), source_z_m=0.0,
+    receiver_x_m=(0.0, 10.0, 20.0, 30.0), receiver_z_m=0.0,
+)  # fmt: skip
+SOURCE_X = np.array([0.0, 1.0], np.float32)
+GATHERS = np.random.default_rng(0).normal(size=(3, *SURVEY.gathers_shape)).astype(np.float32)
+KEY = jax.random.key(0)
+
+
+class Even(nn.Module):
+    """Equivariant under the mirror: scale times the sum of the shots, plus the base."""
+
+    @nn.compact
+    def __call__(self, gathers, source_x, base=None, train=False):
+        scale = self.param("scale", nn.initializers.normal(1.0), ())
+        velocity = scale * jnp.swapaxes(gathers.sum(axis=-3), -2, -1)
+        return velocity if base is None else velocity + base
+
+
+class Skew(nn.Module):
+    """As far from equivariant as can be: every cell has a weight of its own for every amplitude."""
+
+    @nn.compact
+    def __call__(self, gathers, source_x, base=None, train=False):
+        flat = gathers.reshape(gathers.shape[0], -1)
+        velocity = nn.Dense(SURVEY.nx * SURVEY.nz)(jnp.tanh(flat)).reshape(-1, *SURVEY.model_shape)
+        return velocity if base is None else velocity * jnp.square(base)
+
+
+def _variables(model: nn.Module, members: int = 3) -> dict:
+    keys = jax.random.split(jax.random.key(1), members)
+    params = jax.vmap(lambda key: model.init(key, GATHERS, SOURCE_X))(keys)["params"]
+    return {"params": params, "batch_stats": {}, "logits": jnp.asarray([0.3, -0.2, 1.0][:members])}
+
+
+def _predict(model: nn.Module, gathers=GATHERS, base=None, survey=SURVEY, members=3, key=KEY, **options):
+    predict = make_predict(model, survey, SOURCE_X, **({"std": 2.0} | options))
+    mean, spread = predict(_variables(model, members), gathers, base, key)
+    return np.asarray(mean), np.asarray(spread)
+
+
+def _same(found, expected):
+    # to rounding: XLA contracts a product and a sum to one operation on one side of the average only
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_equivariant_model_gains_nothing_from_the_mirror():
+    for found, expected in zip(_predict(Even(), mirror=True), _predict(Even(), mirror=False), strict=True):
+        _same(found, expected)
+
+
+@pytest.mark.parametrize("with_base", [False, True])
+def test_the_mirror_makes_any_model_equivariant(with_base):
+    base = np.random.default_rng(1).uniform(1, 2, (3, *SURVEY.model_shape)).astype(np.float32) if with_base else None
+    mirrored_base = None if base is None else mirror_velocity(base)
+    mean, spread = _predict(Skew(), base=base)
+    mirrored_mean, mirrored_spread = _predict(Skew(), mirror_gathers(GATHERS), mirrored_base)
+    _same(mirrored_mean, mirror_velocity(mean))
+    _same(mirrored_spread, mirror_velocity(spread))
+    plain = _predict(Skew(), mirror_gathers(GATHERS), mirrored_base, mirror=False)[0]
+    assert abs(plain - mirror_velocity(_predict(Skew(), base=base, mirror=False)[0])).max() > 0.1
+
+
+def test_a_survey_without_mirror_goes_without():
+    lopsided = dataclasses.replace(SURVEY, source_x_m=(0.0, 5.0))
+    assert not lopsided.has_mirror
+    np.testing.assert_array_equal(
+        _predict(Skew(), survey=lopsided, mirror=True)[0], _predict(Skew(), survey=lopsided, mirror=False)[0]
+    )
+
+
+def test_mean_is_weighted_and_spread_is_of_the_members():
+    variables = _variables(Even())
+    mean, spread = _predict(Even(), mirror=False, gain_power=1.0)
+    gain = np.maximum(np.arange(6), 1) * 0.01
+    members = np.asarray(variables["params"]["scale"])[:, None, None, None] * np.swapaxes(
+        (GATHERS / 2 * gain[:, None]).sum(axis=1), -2, -1
+    )
+    weights = np.exp(variables["logits"]) / np.exp(variables["logits"]).sum()
+    np.testing.assert_allclose(mean, np.tensordot(weights, members, axes=1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(spread, members.std(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_one_member_has_no_spread():
+    assert not _predict(Even(), members=1)[1].any()
+
+
+def test_noise_copies_average_out_of_a_linear_model():
+    def error(copies: int, level: float, key=KEY) -> np.ndarray:
+        return _predict(Even(), noise_copies=copies, noise_level=level, mirror=False, key=key)[0] - clean
+
+    clean = _predict(Even(), mirror=False)[0]
+    _same(error(2, 0.0), 0.0)
+    one, many = error(1, 0.5), error(24, 0.5)
+    # n noisy copies of n + 1: an error of sqrt(n) / (n + 1) times that of one
+    assert np.std(many) / np.std(one) == pytest.approx(np.sqrt(24) / 25 * 2, rel=0.35)
+    assert abs(error(1, 0.5, jax.random.key(5)) - one).max() > 0.01
+
+
+@given(value=st.floats(1.5, 4.5, width=32), smoothing_m=st.floats(0, 100))
+def test_postprocessing_keeps_a_constant(value, smoothing_m):
+    constant = np.full((2, *SURVEY.model_shape), value, np.float32)
+    found = postprocess(constant, SURVEY, smoothing_m=smoothing_m)
+    np.testing.assert_allclose(found, constant, rtol=1e-5)
+    assert found.dtype == np.float32
+
+
+def test_smoothing_is_in_metres_and_spares_the_batch():
+    survey = dataclasses.replace(SURVEY, nx=101, nz=121)
+    point = np.zeros((2, 101, 121), np.float32)
+    point[0, 50, 60] = 1
+    found = postprocess(point, survey, smoothing_m=50.0, clip=False)
+    assert not found[1].any()
+    for axis, centre in ((1, 50), (0, 60)):
+        along = found[0].sum(axis=axis)
+        metres = 10.0 * (np.arange(len(along)) - centre)
+        assert np.sqrt((along * metres**2).sum() / along.sum()) == pytest.approx(50, rel=0.01)
+
+
+def test_clipping_to_the_survey():
+    found = postprocess(np.array([[0.0, 2.0, 9.0]], np.float32), SURVEY)
+    np.testing.assert_array_equal(found, np.array([[1.5, 2.0, 4.5]], np.float32))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """An untrained run with the checkpoints best and epoch_3, and five test samples beside it."""
+    root = tmp_path_factory.mktemp("infer")
+    rng = np.random.default_rng(0)
+    for k in range(5):
+        write_sample(root / "data" / "test", f"s{k}", TINY, 0.01 * rng.standard_normal(TINY.gathers_shape), None)
+    config = tiny_config(data={"root": str(root / "data")}, infer={"batch_size": 2, "smoothing_m": 10.0})
+    survey = TINY.with_interval(config.preprocess.dt_s)
+    state = jax.jit(assemble(config, survey, std=0.01, steps=4).initial)()
+    # members that never trained may agree: the base of a correction, or a bias; shake them apart
+    shaken = jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape).astype(p.dtype), state.params)
+    meta = Meta(config=config, survey=survey, std=0.01, step=6, epoch=3, metrics={}, data_ids="")
+    save(root / "run", ["best", "epoch_3"], state.replace(params=shaken, ema=shaken), meta, {})
+    return root / "run"
+
+
+IDS = [f"s{k}" for k in range(5)]
+
+
+@pytest.fixture(scope="module")
+def submission(run):
+    return infer.infer(run, uncertainty=True)
+
+
+def test_infer_writes_a_checked_submission(run, submission):
+    assert submission == run / "submission_epoch_3.npz"
+    check_submission(submission, IDS, TINY)
+    spread = run / "submission_epoch_3_spread.npz"
+    check_submission(spread, IDS, TINY)
+    with read_submission(spread) as archive:
+        assert archive.read("s0", TINY.model_shape).max() > 0
+
+
+def test_a_batch_holds_no_memory_of_its_neighbours(run, submission, tmp_path, capsys):
+    whole = infer.infer(run / "epoch_3", out=tmp_path / "5.npz", overrides=["--infer.batch-size", "5"])
+    with read_submission(submission) as a, read_submission(whole) as b:
+        for sample_id in IDS:
+            shape = TINY.model_shape
+            np.testing.assert_allclose(a.read(sample_id, shape), b.read(sample_id, shape), rtol=1e-4)
+    printed = capsys.readouterr().out
+    assert "5 models of epoch 3" in printed and "mean" in printed and "s a sample" in printed
+
+
+def test_overrides_and_a_folder_of_samples(run, submission, tmp_path, capsys):
+    arguments = ["--ckpt", f"{run}/best", "--data", str(run.parent / "data" / "test")]
+    assert infer.main([*arguments, "--out", str(tmp_path / "s.npz"), "--infer.mirror", "false"]) == 0
+    check_submission(tmp_path / "s.npz", IDS, TINY)
+    assert submission.read_bytes() != (tmp_path / "s.npz").read_bytes()
+    assert infer.main([*arguments, "--train.epochs", "3"]) == 2
+    assert "fixed by the checkpoint" in capsys.readouterr().err
+    assert infer.main([*arguments, "--infer.miror", "false"]) == 2
+    assert "did you mean 'mirror'" in capsys.readouterr().err
+
+
+def test_a_missing_checkpoint_lists_those_there_are(run, capsys):
+    assert infer.main(["--ckpt", f"{run}/epoch_10"]) == 2
+    assert "it has best, epoch_3" in capsys.readouterr().err
+
+
+def test_data_of_another_survey(run, tmp_path, capsys):
+    other = dataclasses.replace(TINY, nt=51)
+    write_sample(tmp_path, "x", other, np.ones(other.gathers_shape), None)
+    assert infer.main(["--ckpt", str(run), "--data", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert "another survey" in message and "(101, 5)" in message and "(51, 5)" in message
+
+
+def test_bad_samples_are_all_named_and_nothing_is_written(run, tmp_path):
+    for k in range(3):
+        gathers = np.full(TINY.gathers_shape, np.nan if k else 0.1, np.float32)
+        write_sample(tmp_path / "data", f"s{k}", TINY, gathers, None)
+    with pytest.raises(UserError, match=r"(?s)2 of 3 samples are bad.*s1: .*s2: "):
+        infer.infer(run, tmp_path / "data", tmp_path / "out.npz")
+    assert not (tmp_path / "out.npz").exists()
