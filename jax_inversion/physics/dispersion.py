@@ -20,7 +20,7 @@ def steps_needed(duration_s: float, step_s: float) -> int:
 
 
 def _warped(omega: np.ndarray, step_s: float, like_step_s: float) -> np.ndarray:
-    """Frequencies at which leapfrog with ``step_s`` answers as leapfrog with ``like_step_s`` (0: exact) does at omega."""
+    """Frequencies at which leapfrog with ``step_s`` answers as one with ``like_step_s`` (0: exact) does at omega."""
     true = 2 / like_step_s * np.sin(omega * like_step_s / 2) if like_step_s else omega
     return 2 / step_s * np.arcsin(true * step_s / 2)
 
@@ -49,7 +49,7 @@ def source_matrices(
 def trace_matrices(
     steps: int, step_s: float, nt: int, dt_s: float, peak_hz: float, like_step_s: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(2F, steps) and (nt, 2F): traces of the run become spectra at the warped frequencies, these the survey's samples."""
+    """(2F, steps) and (nt, 2F): a run's traces become spectra at the warped frequencies, these the survey's samples."""
     duration_s = (nt - 1) * dt_s
     omega = _frequencies(duration_s, step_s, peak_hz)
     warped = _warped(omega, step_s, like_step_s)

@@ -56,7 +56,7 @@ class Grid:
 
     @cached_property
     def averaging(self) -> tuple[np.ndarray, np.ndarray]:
-        """Matrices (X, x) and (Z, depth) that average the model over each cell, the model's edges replicated outwards."""
+        """Matrices (X, x) and (Z, depth) that average the model over each cell, its edges replicated outwards."""
         return tuple(
             _averaging(self.survey.model_shape[axis], self.survey.spacing_m, self.centres_m(axis), self.spacing_m)
             for axis in (0, 1)
@@ -94,7 +94,7 @@ def _kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float)
 
 
 def _averaging(fine: int, fine_m: float, centres_m: np.ndarray, coarse_m: float) -> np.ndarray:
-    """Overlap of each coarse cell with each fine one, rows summing to 1; what lies outside counts as the edge's cell."""
+    """Overlap of each coarse cell with each fine one, rows summing to 1; outside counts as the edge's cell."""
     walls_m = (np.arange(fine + 1) - 0.5) * fine_m
     walls_m[0], walls_m[-1] = -np.inf, np.inf  # the edge cells reach out for ever
     low = np.maximum(centres_m[:, None] - coarse_m / 2, walls_m[None, :-1])

@@ -1,5 +1,6 @@
 """From a velocity model to shot gathers, in the survey's own sampling."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -15,10 +16,11 @@ from . import dispersion, stencil
 from .boundary import DAMPING_WIDTH_M, damping
 from .grid import Grid
 from .near_field import missing_static_field
-from .propagator import Acquisition, Layout, Medium, propagate
+from .propagator import Layout, Medium, Source, propagate
 from .wavelet import ricker
 
 COURANT_SAFETY = 0.98
+RICKER_S = 2.5  # in periods: the wavelet is over, down to 1e-9
 
 
 def simulate(
@@ -45,7 +47,7 @@ def simulate(
     Raises ``UserError`` for a step above the Courant limit, velocities that are not positive and finite, a model of
     another shape and a source or receiver outside the grid, before anything is compiled.
     """
-    plan = Plan(survey, float(spacing_m), step_s, order, free_surface, like_survey, windows)
+    plan = Plan(survey, float(spacing_m), step_s, order, free_surface, like_survey, windows, wavelet is not None)
     velocity = jnp.asarray(velocity_km_s)
     _check(velocity, plan)
     return _simulate(velocity, plan, wavelet)
@@ -62,6 +64,7 @@ class Plan:
     free_surface: bool
     like_survey: bool
     windows: bool
+    given_wavelet: bool
 
     @property
     def like_spacing(self) -> float:
@@ -87,24 +90,31 @@ class Plan:
         return dispersion.steps_needed(self.survey.duration_s, self.step_s)
 
     @cached_property
-    def acquisition(self) -> Acquisition:
-        source_z, receiver_z = self._depths
-        return Acquisition(
-            np.asarray(self.grid.sinc(0, self.survey.source_x_m)),
-            np.asarray(source_z[slice(*_rows(source_z))]),
-            np.asarray(receiver_z[slice(*_rows(receiver_z))]),
-        )
+    def source_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """(shot, X) and (Z,)."""
+        return self.grid.sinc(0, self.survey.source_x_m), self.grid.sinc(1, (self.survey.source_z_m,))[0]
+
+    @cached_property
+    def receiver_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """(receiver, X) and (Z,)."""
+        return self.grid.sinc(0, self.survey.receiver_x_m), self.grid.sinc(1, (self.survey.receiver_z_m,))[0]
 
     @cached_property
     def layout(self) -> Layout:
-        source_z, receiver_z = self._depths
-        taps = stencil.second_derivative(self.order, self.like_spacing)
-        rows = _rows(source_z), _rows(receiver_z)
-        return Layout(self.spacing_m, self.step_s, self.steps, taps, *rows, self.free_surface, self.windows)
-
-    @cached_property
-    def _depths(self) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(self.grid.sinc(1, (z,))[0] for z in (self.survey.source_z_m, self.survey.receiver_z_m))
+        x, z = self.receiver_weights
+        columns, rows = _extent(np.abs(x).sum(0)), _extent(z)
+        return Layout(
+            spacing_m=self.spacing_m,
+            step_s=self.step_s,
+            steps=self.steps,
+            source_steps=self.steps if self.given_wavelet else math.ceil(RICKER_S / self.survey.peak_hz / self.step_s),
+            taps=stencil.second_derivative(self.order, self.like_spacing),
+            foot=max(rows[1], _extent(self.source_weights[1])[1]),
+            receiver_columns=columns,
+            receiver_rows=rows,
+            free_surface=self.free_surface,
+            windows=self.windows,
+        )
 
     @cached_property
     def near_field(self) -> np.ndarray:
@@ -140,9 +150,11 @@ def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None) -> Gat
     if wavelet is None:
         wavelet = like(ricker(np.arange(plan.survey.nt) * plan.survey.dt_s, plan.survey.peak_hz))
     forth, back = map(like, plan.source_matrices)
-    acquisition = Acquisition(*map(like, plan.acquisition))
-    lines = propagate(medium(velocity_km_s, plan), acquisition, back @ (forth @ wavelet), plan.layout)
-    traces = jnp.einsum("n...sX,RX->n...sR", lines, like(plan.grid.sinc(0, plan.survey.receiver_x_m)))
+    source = Source(back @ (forth @ wavelet), *map(like, plan.source_weights))
+    record = propagate(medium(velocity_km_s, plan), source, plan.layout)
+    x, z = plan.receiver_weights
+    x, z = x[:, slice(*plan.layout.receiver_columns)], z[slice(*plan.layout.receiver_rows)]
+    traces = jnp.einsum("n...sXZ,RX,Z->n...sR", record, like(x), like(z))
     forth, back = map(like, plan.trace_matrices)
     sampled = jnp.tensordot(back, jnp.tensordot(forth, traces, 1), 1)
     near = jnp.expand_dims(wavelet, tuple(range(1, sampled.ndim))) * like(plan.near_field)
@@ -171,7 +183,7 @@ def _check(velocity: Array, plan: Plan) -> None:
         )
 
 
-def _rows(weights: np.ndarray) -> tuple[int, int]:
-    """First and one past the last row with any weight."""
+def _extent(weights: np.ndarray) -> tuple[int, int]:
+    """First cell and one past the last with any weight."""
     inside = np.flatnonzero(weights)
     return int(inside[0]), int(inside[-1]) + 1

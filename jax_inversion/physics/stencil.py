@@ -14,15 +14,15 @@ ORDERS = (2, 4, 8)
 def second_derivative(order: int, like: float = 0.0) -> tuple[float, ...]:
     """Taps c_0 ... c_M of a symmetric stencil for the second derivative on a unit grid, M = order / 2.
 
-    The taps match the Taylor series of the symbol to the given order. With ``like = h0 / h`` the symbol they match is not
-    the exact -k^2 but that of the *second-order* stencil on a grid of spacing h0: -(2 sin(k h0 / 2) / h0)^2. A coarse
+    The taps match the Taylor series of the symbol to the given order. With ``like = h0 / h`` the symbol they match is
+    not the exact -k^2 but that of the *second-order* stencil on a grid of spacing h0: -(2 sin(k h0 / 2) / h0)^2. A coarse
     grid then has the same numerical dispersion as the fine grid that made the data, at no cost.
     """
     if order not in ORDERS:
         raise ValueError(f"stencil order {order} is not one of {ORDERS}")
     half = order // 2
     powers = np.arange(1, half + 1)
-    # 2 sum_j c_j (cos(j a) - 1) = sum_p (-1)^p 2 a^(2p) / (2p)! sum_j c_j j^(2p), to equal the wanted series in a = k h.
+    # 2 sum_j c_j (cos(j a) - 1) = sum_p (-1)^p 2 a^(2p) / (2p)! sum_j c_j j^(2p), the wanted series in a = k h.
     wanted = np.array([2 * (-1.0) ** p * like ** (2 * (p - 1)) / math.factorial(2 * p) for p in powers])
     if like == 0:
         wanted[1:] = 0
