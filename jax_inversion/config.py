@@ -84,7 +84,7 @@ class ModelConfig:
     layers: Count = 6
     dropout: Fraction = 0.1
     channels: tuple[Count, ...] = (64, 128, 256)  # of the encoder's multi-scale stages
-    stem_patch: Count = 4  # samples of a trace that one stem token covers
+    stem_patch: tuple[Count, Count] = (4, 1)  # (time samples, receivers) that one stem token covers
     token_grid: tuple[Count, Count] = (16, 8)  # (time, receiver) tokens a shot after pooling
     cross_source_layers: CountOrZero = 2
     upsampling: tuple[Count, ...] = (256, 128, 64, 32)  # channels of the decoder's upsampling stages

@@ -1,0 +1,64 @@
+"""Multi-scale convolution that is quick on a CPU too, where XLA's own convolutions are not.
+
+Measured on two busy AMD cores, forward and backward, vmap over 3 members, 40 gathers of 32 x 16 positions, 16 channels:
+``lax.conv`` per kernel 3.5 s, products of shifted slices 0.24 to 0.56 s, im2col 0.65 s, depthwise slices 0.24 s,
+the banded products below 0.12 s.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+BLOCK = 16  # columns that one banded matrix covers: wide enough for a quick product, narrow enough to waste little
+
+
+class MultiScaleConv(nn.Module):
+    """Convolutions of several odd kernel sizes side by side, their outputs concatenated; zero-padded, no bias.
+
+    (batch, row, column, channel) to (batch, row, column, features).
+    """
+
+    features: int
+    kernels: tuple[int, ...] = (1, 3, 5, 7)
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        widest, count = max(self.kernels), len(self.kernels)
+        parts = []
+        for i, k in enumerate(self.kernels):
+            shape = (k, k, x.shape[-1], self.features // count + (i < self.features % count))
+            margin = (widest - k) // 2
+            part = self.param(f"kernel_{k}", nn.initializers.lecun_normal(), shape)
+            parts.append(jnp.pad(part, ((margin, margin), (margin, margin), (0, 0), (0, 0))))
+        return convolve(x.astype(self.dtype), jnp.concatenate(parts, axis=-1).astype(self.dtype))
+
+
+def convolve(x, kernel):
+    """Zero-padded correlation of (batch, row, column, channel) with an odd square (k, k, channel, feature) kernel."""
+    return jax.lax.platform_dependent(x, kernel, cpu=banded_products, default=convolution)
+
+
+def convolution(x, kernel):
+    """``convolve`` by XLA's convolution."""
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def banded_products(x, kernel):
+    """``convolve`` by k matrix products, one for each row of the kernel.
+
+    Columns are cut into blocks; to a block's columns and channels, flattened, a row of the kernel is one banded
+    matrix. Under ``vmap`` over kernels these become batched products of a good size.
+    """
+    batch, height, width, channels = x.shape
+    size, _, _, features = kernel.shape
+    margin, blocks = size // 2, -(-width // BLOCK)
+    block = -(-width // blocks)
+    window = block + size - 1
+    shifted = [jnp.pad(kernel, ((0, 0), (i, block - 1 - i), (0, 0), (0, 0))) for i in range(block)]
+    matrices = jnp.stack(shifted, axis=3).reshape(size, window * channels, block * features)
+    x = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin + blocks * block - width), (0, 0)))
+    x = jnp.stack([x[:, :, i * block : i * block + window] for i in range(blocks)], axis=2)
+    x = x.reshape(batch, height + size - 1, blocks, window * channels)
+    y = sum(x[:, i : i + height] @ matrices[i] for i in range(size))
+    return y.reshape(batch, height, blocks * block, features)[:, :, :width]
