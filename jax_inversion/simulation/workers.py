@@ -1,0 +1,152 @@
+"""Processes that make samples side by side: each on one core, none outlives the one that started it.
+
+A worker is ``python -m jax_inversion.simulation``. It reads the job from its first line of input and then one
+sample number a line, and answers each with a line of JSON. When its input ends, so does it, at once: that holds for a
+normal end as for a parent that was killed.
+"""
+
+import json
+import os
+import queue
+import selectors
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+from pydantic import TypeAdapter
+
+from ..errors import RunError, UserError
+from .job import Job, ids_of, make
+
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+PACKAGES = Path(__file__).resolve().parents[2]
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(job: Job, ks: Sequence[int], workers: int) -> Iterator[int]:
+    """Make samples ``ks``, yielding each when it is whole. Where JAX has another device than the CPU it works alone.
+
+    Always in worker processes on a CPU, even for one: one thread each gives the same bytes whatever their number.
+    Raises ``UserError`` or ``RunError`` with the id of the sample that failed; the workers have ended by then.
+    """
+    if jax.default_backend() != "cpu":
+        for k in ks:
+            _raise(_attempt(job, k))
+            yield k
+    elif ks:
+        yield from _share(job, list(ks), workers)
+
+
+def _share(job: Job, ks: list[int], workers: int) -> Iterator[int]:
+    todo, asked = iter(ks), {}
+    children = [_start(job) for _ in range(min(workers, len(ks)))]
+    try:
+        with selectors.DefaultSelector() as listening:
+            for child in children:
+                asked[child] = _ask(child, todo)
+                listening.register(child.stdout, selectors.EVENT_READ, child)
+            for _ in ks:
+                child = listening.select()[0][0].data
+                done = asked[child]
+                _raise(_hear(child, job, done))
+                asked[child] = _ask(child, todo)
+                if asked[child] is None:
+                    listening.unregister(child.stdout)
+                yield done
+    finally:
+        for child in children:
+            child.kill()
+        for child in children:
+            child.wait()
+            child.stdout.close()
+
+
+def _start(job: Job) -> subprocess.Popen:
+    env = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip(),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")])),
+    }
+    # a session of its own: Ctrl-C reaches only the parent, which then ends its workers without their tracebacks
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+    child = subprocess.Popen([sys.executable, "-m", __package__], env=env, bufsize=0, **pipes)
+    _say(child, TypeAdapter(Job).dump_json(job))
+    return child
+
+
+def _ask(child: subprocess.Popen, todo: Iterator[int]) -> int | None:
+    k = next(todo, None)
+    if k is not None:
+        _say(child, str(k).encode())
+    return k
+
+
+def _say(child: subprocess.Popen, line: bytes) -> None:
+    try:
+        child.stdin.write(line + b"\n")
+    except BrokenPipeError:
+        pass  # it has died: reading from it will say so
+
+
+def _hear(child: subprocess.Popen, job: Job, k: int) -> dict[str, str]:
+    line = child.stdout.readline()
+    if line.endswith(b"\n"):
+        return json.loads(line)
+    code = child.wait()
+    why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    hint = "; out of memory? try fewer --workers" if code == -9 else ""
+    return {"run_error": f"sample {ids_of(job, range(k, k + 1))[0]}: its worker {why}{hint}"}
+
+
+def _attempt(job: Job, k: int) -> dict[str, str]:
+    """Make sample ``k``; what went wrong comes back as a message, for it may have to cross to another process."""
+    try:
+        make(job, k)
+    except UserError as error:
+        return {"user_error": f"sample {ids_of(job, range(k, k + 1))[0]}: {error}"}
+    except OSError as error:
+        where = error.filename or job.out
+        return {
+            "run_error": f"sample {ids_of(job, range(k, k + 1))[0]}: cannot write {where}: {error.strerror or error}"
+        }
+    except Exception as error:
+        sample_id = ids_of(job, range(k, k + 1))[0]
+        return {"run_error": f"sample {sample_id}: {error!r}", "traceback": traceback.format_exc()}
+    return {}
+
+
+def _raise(answer: dict[str, str]) -> None:
+    if "traceback" in answer:
+        print(answer["traceback"], file=sys.stderr)
+    if "user_error" in answer:
+        raise UserError(answer["user_error"])
+    if "run_error" in answer:
+        raise RunError(answer["run_error"])
+
+
+def serve() -> None:
+    """A worker's life."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints must not land among the answers
+    job = TypeAdapter(Job).validate_json(sys.stdin.buffer.readline() or os._exit(0))
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
+    while True:
+        answers.write(json.dumps(_attempt(job, asked.get())).encode() + b"\n")
+
+
+def _listen(asked: queue.SimpleQueue) -> None:
+    for line in sys.stdin.buffer:
+        asked.put(int(line))
+    os._exit(0)
