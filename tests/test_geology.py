@@ -64,30 +64,27 @@ def test_the_cell_that_the_sea_floor_cuts_is_a_mean() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("survey", [COARSE, OTHER], ids=["coarse", "other"])
-def test_presets_keep_shape_type_and_bounds_on_any_survey(preset: str, survey) -> None:
-    velocity = np.asarray(jax.vmap(lambda key: draw(key, survey, preset))(KEYS[:6]))
-    assert velocity.shape == (6, *survey.model_shape) and velocity.dtype == np.float32
-    assert np.float32(survey.v_min_km_s) <= velocity.min() and velocity.max() <= np.float32(survey.v_max_km_s)
-    assert np.all(velocity.std(axis=(1, 2)) > 0.1)
+def test_presets_keep_shape_type_and_bounds_on_another_survey(preset: str) -> None:
+    velocity = np.stack([np.asarray(draw(key, OTHER, preset)) for key in KEYS[:8]])
+    assert velocity.shape == (8, 90, 40) and velocity.dtype == np.float32
+    assert np.float32(1.0) <= velocity.min() and velocity.max() <= np.float32(6.0)
+    assert np.all(velocity.std(axis=(1, 2)) > 0.3)
+    # A key gives one model, and another key another.
+    np.testing.assert_array_equal(velocity[0], draw(KEYS[0], OTHER, preset))
+    assert np.abs(velocity[0] - velocity[1]).mean() > 0.02
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_a_key_gives_one_model_jitted_or_not(preset: str) -> None:
-    first = np.asarray(draw(KEYS[0], OTHER, preset))
-    np.testing.assert_array_equal(first, draw(KEYS[0], OTHER, preset))
-    assert np.abs(first - np.asarray(draw(KEYS[1], OTHER, preset))).mean() > 0.01
+def test_models_are_the_same_without_jit() -> None:
+    # Without it every operation compiles by itself, so the simplest preset, which shares all but the structure.
     with jax.disable_jit():
-        plain = np.asarray(PRESETS[preset](KEYS[0], OTHER))
-    # Rounding may move a cell across a sharp edge, hence the mean.
-    assert np.abs(first - plain).mean() < 1e-4
+        plain = np.asarray(draw(KEYS[0], OTHER, "layered"))
+    np.testing.assert_allclose(plain, draw(KEYS[0], OTHER, "layered"), atol=2e-3)
 
 
-def test_a_key_gives_the_same_geology_at_another_spacing() -> None:
-    fine = dataclasses.replace(CHALLENGE, nz=1260)
-    means = np.asarray(draw(KEYS[3], fine)).reshape(60, 5, 252, 5).mean(axis=(1, 3))
-    coarse = np.asarray(draw(KEYS[3], COARSE))
-    assert np.abs(means - coarse).mean() / means.mean() < 0.02
+def test_a_key_gives_the_same_geology_at_another_spacing(family: np.ndarray) -> None:
+    fine = np.asarray(draw(KEYS[3], dataclasses.replace(CHALLENGE, nz=1260)))
+    means = fine.reshape(60, 5, 252, 5).mean(axis=(1, 3))
+    assert np.abs(means - family[3]).mean() / means.mean() < 0.02
 
 
 def test_unknown_preset_names_those_there_are() -> None:
@@ -96,16 +93,16 @@ def test_unknown_preset_names_those_there_are() -> None:
 
 
 def test_layered_beds_are_planes() -> None:
-    velocity = np.asarray(draw(KEYS[0], COARSE, "layered"))
+    velocity = np.asarray(draw(KEYS[0], OTHER, "layered"))
     across = np.abs(np.diff(velocity, axis=0)).mean()
     assert across < 0.3 * np.abs(np.diff(velocity, axis=1)).mean()
 
 
 def test_salt_holds_a_body_of_one_velocity() -> None:
     for key in KEYS[:4]:
-        velocity = np.asarray(draw(key, COARSE, "salt"))
-        values, counts = np.unique(velocity[velocity > 4.0], return_counts=True)
-        assert counts.max() > 0.01 * velocity.size and values[counts.argmax()] >= 4.2
+        velocity = np.asarray(draw(key, OTHER, "salt"))
+        values, counts = np.unique(velocity[velocity > 5.0], return_counts=True)
+        assert counts.max() > 0.01 * velocity.size and values[counts.argmax()] >= 5.5
 
 
 def test_paint_gives_each_cell_the_mean_of_its_beds() -> None:
@@ -141,11 +138,11 @@ def test_fault_lowers_one_side_by_its_throw_or_nothing() -> None:
     shift = np.asarray(faults.fault_shift(KEYS[0], x, z, 1250.0, jnp.array(True)))
     moved = shift[shift > 0]
     assert 0 < moved.size < shift.size
-    assert 0.6 * 0.016 * 1250 <= moved.min() and moved.max() <= 1.4 * 0.065 * 1250
+    assert moved.min() >= 0.6 * 0.016 * 1250 and moved.max() <= 1.4 * 0.065 * 1250
 
 
-def test_blend_stays_within_the_models_and_mirrors_some() -> None:
-    models = jax.vmap(lambda key: draw(key, COARSE))(KEYS[:3])
+def test_blend_stays_within_the_models_and_mirrors_some(family: np.ndarray) -> None:
+    models = jnp.asarray(family[:3])
     mixed = np.asarray(jax.vmap(lambda key: blend(key, models))(KEYS[:8]))
     assert mixed.shape == (8, 60, 252) and mixed.dtype == np.float32
     assert models.min() <= mixed.min() and mixed.max() <= models.max()

@@ -15,7 +15,8 @@ def blend(key: jax.Array, models: Velocity) -> Velocity:
     """
     k_weights, k_mirror = jax.random.split(key)
     n = models.shape[0]
-    weights = jax.random.dirichlet(k_weights, jnp.ones(n))
+    shares = jax.random.exponential(k_weights, (n,))
+    weights = shares / jnp.sum(shares)
     mirrored = jnp.where(jax.random.bernoulli(k_mirror, shape=(n, 1, 1)), mirror_velocity(models), models)
     mean = jnp.tensordot(weights, mirrored, axes=1)
     return jnp.clip(mean, jnp.min(models), jnp.max(models))

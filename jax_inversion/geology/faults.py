@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from . import draws
+
 
 def fault_shift(
     key: jax.Array,
@@ -19,15 +21,12 @@ def fault_shift(
     The plane crosses the section somewhere in its width at mid depth, dips either way by ``dip_deg``, and its upper
     side (the hanging wall) is down by ``throw``, a fraction of the depth, which grows or fades by up to 40 % downwards.
     """
-    k_x, k_z, k_dip, k_side, k_throw, k_growth = jax.random.split(key, 6)
-    across_m = jax.random.uniform(k_x, minval=0.1, maxval=0.9) * x_m[-1, 0]
-    along_m = jax.random.uniform(k_z, minval=0.3, maxval=0.75) * depth_m
-    dip = jnp.deg2rad(jax.random.uniform(k_dip, minval=dip_deg[0], maxval=dip_deg[1]))
-    side = jnp.where(jax.random.bernoulli(k_side), 1.0, -1.0)
-    throw_m = jax.random.uniform(k_throw, minval=throw[0], maxval=throw[1]) * depth_m
-    growth = jax.random.uniform(k_growth, minval=-0.4, maxval=0.4)
-    above = side * (x_m - across_m) > (z_m - along_m) / jnp.tan(dip)
-    slip_m = throw_m * (1 + growth * (2 * z_m / depth_m - 1))
+    across, down, dip, coin, size, growth = draws.uniforms(
+        key, (0.1, 0.9), (0.3, 0.75), dip_deg, (-1.0, 1.0), throw, (-0.4, 0.4)
+    )
+    beside_m = jnp.sign(coin) * (x_m - across * x_m[-1, 0])
+    above = beside_m > (z_m - down * depth_m) / jnp.tan(jnp.deg2rad(dip))
+    slip_m = size * depth_m * (1 + growth * (2 * z_m / depth_m - 1))
     return jnp.where(jnp.logical_and(above, present), slip_m, 0.0)
 
 

@@ -15,14 +15,13 @@ def undulation(
     A sum of four sinusoids, log-uniform in wavelength with amplitudes proportional to it, and a tilt: a straight line
     that rises by up to ``tilt`` in either direction while the waves rise by 1.
     """
-    k_length, k_phase, k_size, k_tilt = jax.random.split(key, 4)
-    stretch = jax.random.uniform(k_length, (1, _WAVES))
-    wavelength_m = shortest_m * (longest_m / shortest_m) ** stretch
-    phase = jax.random.uniform(k_phase, (1, _WAVES), maxval=2 * jnp.pi)
-    size = jax.random.normal(k_size, (1, _WAVES)) * wavelength_m
+    shares = jax.random.uniform(key, (4, _WAVES))
+    wavelength_m = shortest_m * (longest_m / shortest_m) ** shares[:1]
+    phase = 2 * jnp.pi * shares[1:2]
+    size = (2 * shares[2:3] - 1) * wavelength_m
     waves = jnp.sum(size * jnp.sin(2 * jnp.pi * x_m / wavelength_m + phase), axis=1, keepdims=True)
     along = x_m / jnp.maximum(x_m[-1, 0], 1.0) - 0.5
-    slope = jax.random.uniform(k_tilt, minval=-tilt, maxval=tilt)
+    slope = tilt * (2 * shares[3, 0] - 1)
     return _unit_height(_unit_height(waves) + slope * along)
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from ..arrays import Velocity
 from ..survey import Survey
-from . import axes, faults, folds, sediments
+from . import axes, draws, faults, folds, sediments
 
 
 def layered(key: jax.Array, survey: Survey) -> Velocity:
@@ -20,13 +20,14 @@ def layered(key: jax.Array, survey: Survey) -> Velocity:
 
 def folded(key: jax.Array, survey: Survey) -> Velocity:
     """Strongly folded beds, the folds growing or fading and changing shape with depth; (x, depth) in km/s."""
-    k_rock, k_top, k_bottom, k_low, k_high = jax.random.split(key, 5)
+    k_rock, k_top, k_bottom, k_sizes = jax.random.split(key, 4)
     depth_m = axes.depth_m(survey)
     x_m, z_m = axes.cells_m(survey)
     shape = folds.undulation(k_top, x_m, 0.12 * depth_m, 0.4 * depth_m)
     other = folds.undulation(k_bottom, x_m, 0.12 * depth_m, 0.5 * depth_m, tilt=1.0)
-    top_m = jax.random.uniform(k_high, minval=0.04, maxval=0.12) * depth_m * shape
-    bottom_m = top_m + jax.random.uniform(k_low, minval=0.04, maxval=0.12) * depth_m * other
+    height, change = draws.uniforms(k_sizes, (0.04, 0.12), (0.04, 0.12))
+    top_m = height * depth_m * shape
+    bottom_m = top_m + change * depth_m * other
     return _rock(k_rock, survey, folds.unfold(z_m, top_m, bottom_m, depth_m), least_median=0.007)
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from ..arrays import Velocity
 from ..survey import Survey
-from . import axes, faults, folds, sediments
+from . import axes, draws, faults, folds, sediments
 
 
 def marine(key: jax.Array, survey: Survey) -> Velocity:
@@ -32,28 +32,27 @@ def under_water(rock: Float[Array, "x depth"], floor_m: Float[Array, "x 1"], sur
 
 def sea_floor(key: jax.Array, survey: Survey) -> tuple[Float[Array, "x 1"], Float[Array, "x 1"]]:
     """Depth of the sea floor, and the unit shape of the folds below, which the floor follows in part."""
-    k_depth, k_relief, k_share, k_own, k_folds = jax.random.split(key, 5)
+    k_own, k_folds, k_sizes = jax.random.split(key, 3)
     depth_m = axes.depth_m(survey)
     x_m, _ = axes.cells_m(survey)
     shape = folds.undulation(k_folds, x_m, 0.08 * depth_m, 0.4 * depth_m, tilt=0.8)
     own = folds.undulation(k_own, x_m, 0.15 * depth_m, 0.5 * depth_m, tilt=1.0)
-    share = jax.random.uniform(k_share)
-    relief_m = jax.random.uniform(k_relief, minval=0.028, maxval=0.105) * depth_m
-    relief = relief_m * (share * shape + (1 - share) * own)
+    share, height, place = draws.uniforms(k_sizes, (0.0, 1.0), (0.028, 0.105), (0.0, 1.0))
+    relief_m = height * depth_m * (share * shape + (1 - share) * own)
     # The mean depth is drawn from where it keeps the whole floor within the family's 70 to 390 of 1259 m.
-    low_m, high_m = 0.056 * depth_m - jnp.min(relief), 0.31 * depth_m - jnp.max(relief)
-    return relief + jax.random.uniform(k_depth, minval=low_m, maxval=high_m), shape
+    low_m, high_m = 0.056 * depth_m - jnp.min(relief_m), 0.31 * depth_m - jnp.max(relief_m)
+    return relief_m + low_m + place * (high_m - low_m), shape
 
 
 def structure(key: jax.Array, survey: Survey, shape: Float[Array, "x 1"]) -> Float[Array, "x depth"]:
     """Stratigraphic coordinate in metres: folds of changing height, and none, one or (rarely) two faults."""
-    k_top, k_bottom, k_other, k_count, k_first, k_second = jax.random.split(key, 6)
+    k_other, k_sizes, k_first, k_second = jax.random.split(key, 4)
     depth_m = axes.depth_m(survey)
     x_m, z_m = axes.cells_m(survey)
     other = folds.undulation(k_other, x_m, 0.12 * depth_m, 0.5 * depth_m, tilt=1.0)
-    top_m = jax.random.uniform(k_top, minval=0.01, maxval=0.09) * depth_m * shape
-    bottom_m = top_m + jax.random.uniform(k_bottom, minval=0.0, maxval=0.07) * depth_m * other
-    chance = jax.random.uniform(k_count)
+    height, change, chance = draws.uniforms(k_sizes, (0.01, 0.09), (0.0, 0.07), (0.0, 1.0))
+    top_m = height * depth_m * shape
+    bottom_m = top_m + change * depth_m * other
     shift_m = faults.fault_shift(k_first, x_m, z_m, depth_m, chance < 0.35)
     shift_m += faults.fault_shift(k_second, x_m, z_m, depth_m, chance < 0.06)
     return folds.unfold(z_m - shift_m, top_m, bottom_m, depth_m)

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from ..arrays import Velocity
 from ..survey import Survey
-from . import axes, marine, sediments
+from . import axes, draws, marine, sediments
 
 _LOBES = 4
 
@@ -30,26 +30,23 @@ def salt(key: jax.Array, survey: Survey) -> Velocity:
 
 def _placement(key: jax.Array, survey: Survey) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
     """Centre and half lengths of the body along x and depth, in metres."""
-    k_centre, k_half = jax.random.split(key)
     depth_m = axes.depth_m(survey)
     width_m = survey.nx * survey.spacing_m
-    centre, half = jax.random.uniform(k_centre, (2,)), jax.random.uniform(k_half, (2,))
-    centre_m = jnp.stack([(0.15 + 0.7 * centre[0]) * width_m, (0.5 + 0.2 * centre[1]) * depth_m])
-    half_m = jnp.stack([(0.2 + 0.25 * half[0]) * min(width_m, depth_m), (0.07 + 0.1 * half[1]) * depth_m])
-    return centre_m, half_m
+    across, down, half_x, half_z = draws.uniforms(key, (0.15, 0.85), (0.5, 0.7), (0.2, 0.45), (0.07, 0.17))
+    centre_m = jnp.stack([across * width_m, down * depth_m])
+    return centre_m, jnp.stack([half_x * min(width_m, depth_m), half_z * depth_m])
 
 
 def _body(
     key: jax.Array, survey: Survey, centre_m: Float[Array, "2"], half_m: Float[Array, "2"]
 ) -> Float[Array, "x depth"]:
     """The share of each cell that is salt: an ellipse whose radius swells and shrinks with direction."""
-    k_size, k_phase = jax.random.split(key)
     x_m, z_m = axes.cells_m(survey)
     across, down = (x_m - centre_m[0]) / half_m[0], (z_m - centre_m[1]) / half_m[1]
     angle = jnp.arctan2(down, across)
     radius = jnp.ones_like(angle)
-    size, phase = jax.random.uniform(k_size, (_LOBES,)), jax.random.uniform(k_phase, (_LOBES,), maxval=2 * jnp.pi)
+    size, turn = jax.random.uniform(key, (2, _LOBES))
     for k in range(_LOBES):
-        radius += 0.3 / (k + 1) * size[k] * jnp.cos((k + 2) * angle + phase[k])
+        radius += 0.3 / (k + 1) * size[k] * jnp.cos((k + 2) * angle + 2 * jnp.pi * turn[k])
     inside_m = (radius - jnp.hypot(across, down)) * jnp.min(half_m)
     return jnp.clip(inside_m / survey.spacing_m + 0.5, 0.0, 1.0)
