@@ -22,7 +22,7 @@ from .inference import SubmissionWriter, make_predict, postprocess
 from .progress import Progress
 from .survey import Survey
 from .training.checkpoints import Restored, restore
-from .training.step import resize_base, source_fractions
+from .training.step import resize_base
 
 BaseFn = Callable[[np.ndarray], Any]
 
@@ -95,7 +95,6 @@ def _predictions(
     predict = make_predict(
         build_model(restored),
         restored.survey,
-        source_fractions(restored.survey),
         std=restored.std,
         scaling=cfg.preprocess.scaling,
         gain_power=cfg.preprocess.gain_power,

@@ -7,9 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
-from .. import ensemble
+from .. import ensemble, models
 from ..data.preprocess import normalise
 from ..survey import Survey, mirror_gathers, mirror_velocity
 
@@ -19,7 +18,6 @@ Predict = Callable[[dict, Array, Array | None, Array], tuple[Array, Array]]
 def make_predict(
     model: nn.Module,
     survey: Survey,
-    source_x: ArrayLike,
     *,
     std: float,
     scaling: Literal["global", "shot", "trace"] = "global",
@@ -31,15 +29,17 @@ def make_predict(
 ) -> Predict:
     """The jitted ``predict(variables, gathers, base, key) -> (mean, spread)`` of an ensemble.
 
-    ``survey`` is the decimated one; ``source_x`` (shot,) says where the sources are, as in training; ``gathers``
-    (batch, shot, time, receiver) are decimated, not normalised; ``base`` is None or the models (batch, nx, nz) that
-    the networks correct; ``key`` draws the noise. ``mean`` and ``spread`` are (batch, nx, nz) in km/s: the weighted
-    average of the members, and their standard deviation about their plain mean.
+    ``survey`` is the decimated one. ``gathers`` (batch, shot, time, receiver) are decimated, not normalised; ``base``
+    is None or the models (batch, nx, nz) that the networks correct; ``key`` draws the noise. ``mean`` and ``spread``
+    are (batch, nx, nz) in km/s: the weighted average of the members, and their standard deviation about their plain
+    mean.
 
     Each member's prediction is the average over the gathers as they are and ``noise_copies`` of them with noise of
     ``noise_level * std``, and with ``mirror`` over the mirror images of all those, mirrored back; a survey that is not
     its own mirror image (``Survey.has_mirror``) goes without.
     """
+
+    source_x = models.source_x(survey)
 
     def members(variables: dict, gathers: Array, base: Array | None) -> Array:
         scaled = normalise(gathers, std=std, dt_s=survey.dt_s, scaling=scaling, gain_power=gain_power, arcsinh=arcsinh)

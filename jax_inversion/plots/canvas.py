@@ -72,7 +72,7 @@ def plain(ax: Axes, title: str, x_label: str, y_label: str) -> Axes:
     ax.set_title(title, fontsize=10.5, color=INK)
     ax.set_xlabel(x_label, fontsize=9.5)
     ax.set_ylabel(y_label, fontsize=9.5)
-    ax.tick_params(labelsize=8.5)
+    ax.tick_params(which="both", labelsize=8.5)
     ax.grid(True, color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

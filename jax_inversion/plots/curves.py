@@ -82,7 +82,7 @@ def training_curves(lines: Sequence[Mapping[str, float]]) -> Figure:
             ax.set_yscale("log")
     for ax in axes.flat:
         if ax.lines:
-            ax.legend(fontsize=8.5)
+            ax.legend(fontsize=8.5, framealpha=0.6)
     return figure
 
 
