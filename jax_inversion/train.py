@@ -12,11 +12,8 @@ from . import plots, training
 from .cli import front_door
 from .config import Config
 from .data.folders import find_samples
-from .data.split import is_validation
-from .data.store import Store, pack
+from .data.store import pack
 from .errors import UserError
-
-STAND_IN = 256  # training samples at most that are scored where none validates
 
 
 def train(config: Config, data: Path | None = None, run: Path | None = None) -> Path:
@@ -42,29 +39,14 @@ def train(config: Config, data: Path | None = None, run: Path | None = None) -> 
         skip_bad=config.data.skip_bad,
     )
     configs.save(config, run / "config.toml")
-    rows, validation = split(store, config)
-    base = training.fit_base(config, store, rows, validation, run)
+    samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
+    base = training.fit_base(config, samples, run)
 
-    def draw(truth, prediction, name):
-        return plots.comparison(truth, prediction, store.survey, title=name)
+    def draw(truth: np.ndarray, prediction: np.ndarray, name: str) -> bytes:
+        return plots.png(plots.comparison(truth, prediction, store.survey, title=name))
 
-    training.fit(config, store, run, rows, validation, base, draw)
+    training.fit(config, samples, run, base, draw)
     return run
-
-
-def split(store: Store, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the store that train and that validate. Where none validates, training rows stand in; a line says so."""
-    section = config.data
-    chosen = np.array([is_validation(name, section.validation_fraction, section.split_seed) for name in store.ids])
-    rows, validation = np.flatnonzero(~chosen), np.flatnonzero(chosen)
-    if not len(rows):
-        raise UserError(
-            f"all {len(store)} samples validate and none is left to train; give more, or another data.split_seed"
-        )
-    if not len(validation):
-        print(f"none of {len(store)} samples validates: scores are of training samples", file=sys.stderr)
-        validation = rows[:STAND_IN]
-    return rows, validation
 
 
 @front_door

@@ -4,6 +4,7 @@ from .base import Base, fit_base
 from .checkpoints import Restored, list_checkpoints, resolve, restore
 from .loop import fit
 from .resume import check_run
+from .samples import Samples, split
 from .tracking import read_metrics
 from .watch import Diverged
 
@@ -11,6 +12,7 @@ __all__ = [
     "Base",
     "Diverged",
     "Restored",
+    "Samples",
     "check_run",
     "fit",
     "fit_base",
@@ -18,4 +20,5 @@ __all__ = [
     "read_metrics",
     "resolve",
     "restore",
+    "split",
 ]

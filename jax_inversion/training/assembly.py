@@ -13,7 +13,7 @@ from ..config import Config
 from ..survey import Survey
 from . import optimiser
 from .state import TrainState, create
-from .step import make_step, make_validation, resize_base, source_fractions, stream
+from .step import make_step, make_validation, resize_base, stream
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def assemble(
         gathers = jnp.zeros((1, *survey.gathers_shape), jnp.float32)
         base = None if base_shape is None else jnp.full((1, *base_shape), survey.v_min_km_s, jnp.float32)
         variables = ensemble.init(
-            model, stream(settings.seed, "init", 0), config.ensemble.members, gathers, source_fractions(survey),
+            model, stream(settings.seed, "init", 0), config.ensemble.members, gathers, models.source_x(survey),
             resize_base(base, survey),
         )  # fmt: skip
         return create(variables, adamw, logits, ema=settings.ema_decay > 0)

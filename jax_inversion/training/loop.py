@@ -1,11 +1,9 @@
 """The training loop: steps, and at the end of an epoch validation and checkpoints."""
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +11,6 @@ import numpy as np
 from .. import config as configs
 from ..config import Config
 from ..data.loader import batches, steps_per_epoch
-from ..data.store import Store
 from ..errors import UserError
 from ..progress import Progress
 from . import checkpoints
@@ -21,31 +18,24 @@ from .assembly import assemble
 from .base import Base
 from .interrupt import asked_to_stop
 from .resume import refuse_changes
+from .samples import Samples
 from .tracking import Tracker
-from .validation import Scores, validate
+from .validation import validate
 from .watch import Watch
 
 SAVE_EVERY_S = 600.0  # at most between checkpoints, where epochs are long
 
-Draw = Callable[[np.ndarray, np.ndarray, str], Any]
+Draw = Callable[[np.ndarray, np.ndarray, str], bytes]
 
 
-def fit(
-    config: Config,
-    store: Store,
-    run: Path,
-    train: np.ndarray,
-    validation: np.ndarray,
-    base: Base | None = None,
-    draw: Draw | None = None,
-) -> None:
-    """Train on the store's rows ``train`` until ``config.train.epochs`` and score on its rows ``validation``.
+def fit(config: Config, samples: Samples, run: Path, base: Base | None = None, draw: Draw | None = None) -> None:
+    """Train until ``config.train.epochs``; go on from RUN's newest checkpoint where there is one.
 
-    Goes on from RUN's newest checkpoint. ``draw(truth, prediction, sample id)`` makes the figure that wandb gets.
-    Raises ``watch.Diverged`` when the loss is not finite, ``UserError`` when RUN was begun with other settings or
-    samples, and ``KeyboardInterrupt``, after saving, when the process is asked to end.
+    ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. Raises ``watch.Diverged`` when the
+    loss is not finite, ``UserError`` when RUN was begun with other settings or samples, and, when the process is asked
+    to end, ``KeyboardInterrupt`` after saving.
     """
-    training = Training(config, store, run, train, validation, base, draw)
+    training = Training(config, samples, run, base, draw)
     if training.done >= training.total:
         print(f"{run}: finished, {training.done} steps; raise train.epochs to train longer", file=sys.stderr)
     else:
@@ -55,28 +45,18 @@ def fit(
 class Training:
     """A run under way. ``done`` counts the batches that each member has seen, of ``total``."""
 
-    def __init__(
-        self,
-        config: Config,
-        store: Store,
-        run: Path,
-        train: np.ndarray,
-        validation: np.ndarray,
-        base: Base | None,
-        draw: Draw | None,
-    ):
-        self.config, self.store, self.run, self.validation, self.draw = config, store, run, validation, draw
-        self.base, self.grids = base, base.grids if base is not None and base.corrects else None
-        self.size = config.train.batch_size
-        self.per_epoch = steps_per_epoch(len(train), self.size)
+    def __init__(self, config: Config, samples: Samples, run: Path, base: Base | None, draw: Draw | None):
+        self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
+        self.store, self.size = samples.store, config.train.batch_size
+        self.grids = base.grids if base is not None and base.corrects else None
+        self.per_epoch = steps_per_epoch(len(samples.train), self.size)
         self.total = config.train.epochs * self.per_epoch
         self.data = batches(
-            store, train, batch_size=self.size, members=config.ensemble.members, seed=config.train.seed,
+            self.store, samples.train, batch_size=self.size, members=config.ensemble.members, seed=config.train.seed,
             extra=None if self.grids is None else {"base": self.grids},
         )  # fmt: skip
-        self.data_ids = _fingerprint(store, train, validation)
         base_shape = None if self.grids is None else self.grids.shape[1:]
-        self.parts = assemble(config, store.survey, store.std, self.total, base_shape)
+        self.parts = assemble(config, self.store.survey, self.store.std, self.total, base_shape)
         found = checkpoints.newest(run, jax.eval_shape(self.parts.initial), self._check)
         if found is None:
             self.state, self.done, self.metrics = jax.jit(self.parts.initial)(), 0, {}
@@ -97,11 +77,11 @@ class Training:
             asked_to_stop() as stop,
         ):
             while self.done < self.total:
-                batch = next(self.data)
+                begun, batch = time.monotonic(), next(self.data)
                 index = batch.pop("index")
                 self.state, metrics = self.parts.step(self.state, batch)
                 self.done += 1
-                self._show(self.watch.add(self.done, index, metrics))
+                self._show(self.watch.add(self.done, index, metrics, begun))
                 stopping = stop()
                 if self.done % self.per_epoch == 0:
                     self._epoch_ends(self.done // self.per_epoch)
@@ -120,7 +100,9 @@ class Training:
 
     def _validate(self, epoch: int, figure: bool) -> None:
         self._show(self.watch.flush())
-        scores, learnt = validate(self.parts.validate, self.state, self.store, self.validation, self.size, self.grids)
+        scores, learnt = validate(
+            self.parts.validate, self.state, self.store, self.samples.validation, self.size, self.grids
+        )
         best = self.metrics.get("best_mape", float("inf"))
         self.metrics = scores.figures() | {"best_mape": min(scores.mape, best)}
         if self.base is not None:
@@ -129,12 +111,8 @@ class Training:
         if scores.mape < best:
             self._save("best")
         self.state = learnt
-        if figure:
-            self._figures(scores)
-
-    def _figures(self, scores: Scores) -> None:
-        for row, predicted in zip(scores.rows, scores.predicted, strict=True):
-            if self.draw is not None:
+        if figure and self.draw is not None:
+            for row, predicted in zip(scores.rows, scores.predicted, strict=True):
                 truth, name = self.store.velocities[row], self.store.ids[row]
                 self.tracker.figure(
                     self.done, f"predictions/{name}", lambda t=truth, p=predicted, n=name: self.draw(t, p, n)
@@ -159,7 +137,7 @@ class Training:
             step=self.done,
             epoch=self.done // self.per_epoch,
             metrics=self.metrics,
-            data_ids=self.data_ids,
+            data_ids=self.samples.fingerprint,
         )
         arrays = self.base.arrays if self.base is not None else None
         checkpoints.save(self.run, names, self.state, meta, self.data.get_state(), arrays)
@@ -167,15 +145,10 @@ class Training:
 
     def _check(self, meta: checkpoints.Meta) -> None:
         refuse_changes(meta.config, self.config, self.run)
-        if (meta.data_ids, meta.std) != (self.data_ids, self.store.std):
+        if meta.data_ids != self.samples.fingerprint:
             raise UserError(
                 f"{self.run}: a run cannot go on with other samples; give those it began with or another --run"
             )
-
-
-def _fingerprint(store: Store, *parts: np.ndarray) -> str:
-    ids = "\n\n".join("\n".join(store.ids[row] for row in rows) for rows in parts)
-    return hashlib.sha256(ids.encode()).hexdigest()[:16]
 
 
 def _percent(fraction: float) -> str:

@@ -8,11 +8,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
 
-from .. import ensemble, losses
+from .. import ensemble, losses, models
 from ..config import Config
 from ..data.augment import augment
 from ..data.preprocess import normalise
@@ -24,13 +23,11 @@ Metrics = dict[str, Array]
 
 
 def stream(seed: int, name: str, step: Array) -> Array:
-    """The random key of the stream ``name`` at ``step``; nothing else is drawn from, so a restart repeats."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), step)
+    """The random key of the stream ``name`` at ``step``; nothing else is drawn from, so a restart repeats.
 
-
-def source_fractions(survey: Survey) -> np.ndarray:
-    """Positions of the shots as fractions of the section's width, (shot,) float32."""
-    return np.asarray(survey.source_x_m, np.float32) / np.float32((survey.nx - 1) * survey.spacing_m)
+    Of the kind ``rbg``: the step compiles in half the time it needs with JAX's default, and draws noise faster.
+    """
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="rbg"), zlib.crc32(name.encode())), step)
 
 
 def resize_base(base: Array | None, survey: Survey) -> Array | None:
@@ -47,7 +44,7 @@ def make_step(
     time, receiver), not normalised, ``velocity`` (member, batch, x, depth), perhaps ``base`` (member, batch, gx, gz).
     Metrics have one value a member: every term of the loss, ``loss``, ``grad_norm`` (before clipping) and ``finite``.
     """
-    source_x = source_fractions(survey)
+    source_x = models.source_x(survey)
     prepare = _preparation(config, survey, std)
     weights = dataclasses.asdict(config.loss)
     seed, bounds = config.train.seed, (survey.v_min_km_s, survey.v_max_km_s)
@@ -72,7 +69,7 @@ def make_step(
             params=params,
             batch_stats=batch_stats,
             opt_state=opt_state,
-            ema=_average(state.ema, params, state.step + 1, config.train.ema_decay, config.train.accumulate),
+            ema=average(state.ema, params, state.step + 1, config.train.ema_decay, config.train.accumulate),
         )
         return new, metrics
 
@@ -85,7 +82,7 @@ def make_validation(
     """The jitted ``validate(variables, learning, batch) -> (scores, learning)`` of one batch, without augmentation.
 
     ``batch``: ``gathers`` (batch, shot, time, receiver), ``velocity`` (batch, x, depth), optionally ``base``, and
-    ``count``, how many of its samples are real; the others fill the batch up. Scores are sums over the real samples:
+    ``count``, how many of its samples are real; the others fill the batch up. Scores are means over the real samples:
     ``mape`` of the ensemble under ``variables["logits"]``, ``members`` (member,), and ``predicted`` (batch, x, depth).
 
     ``learning`` is (logits, their optimiser's state). The ensemble's weights learn here and nowhere else: in a training
@@ -95,7 +92,7 @@ def make_validation(
     their average. The scores are of the weights that the pass began with, so none is measured on what it was fitted to
     in the same pass; that three numbers learn from validation samples at all is a bias far below the score's own.
     """
-    source_x = source_fractions(survey)
+    source_x = models.source_x(survey)
 
     def validate(
         variables: Any, learning: tuple[Array, Any], batch: Batch
@@ -107,15 +104,14 @@ def make_validation(
         predicted = ensemble.combine(members, variables["logits"])
         real = (jnp.arange(truth.shape[0]) < batch["count"]).astype(truth.dtype)
 
-        def total_mape(guess: Array) -> Array:
-            return (real * jax.vmap(losses.mape)(guess, truth)).sum()
-
-        def mean_mape(logits: Array) -> Array:
-            return total_mape(ensemble.combine(members, logits)) / real.sum()
+        def mape(guess: Array, truth: Array) -> Array:
+            return (real * jax.vmap(losses.mape)(guess, truth)).sum() / real.sum()
 
         logits, opt_state = learning
-        updates, opt_state = logits_optimiser.update(jax.grad(mean_mape)(logits), opt_state, logits)
-        scores = {"mape": total_mape(predicted), "members": jax.vmap(total_mape)(members), "predicted": predicted}
+        slope = jax.grad(ensemble.weight_loss)(logits, members, truth, mape)
+        updates, opt_state = logits_optimiser.update(slope, opt_state, logits)
+        each = jax.vmap(mape, in_axes=(0, None))(members, truth)
+        scores = {"mape": mape(predicted, truth), "members": each, "predicted": predicted}
         return scores, (optax.apply_updates(logits, updates), opt_state)
 
     return jax.jit(validate)
@@ -144,7 +140,7 @@ def _scaling(config: Config) -> dict[str, Any]:
     return {"scaling": section.scaling, "gain_power": section.gain_power, "arcsinh": section.arcsinh}
 
 
-def _average(ema: Any, params: Any, step: Array, decay: float, accumulate: int) -> Any:
+def average(ema: Any, params: Any, step: Array, decay: float, accumulate: int) -> Any:
     """The exponential average after an update; young averages forget faster, (1 + n) / (10 + n) after n updates."""
     if ema is None:
         return None

@@ -7,8 +7,10 @@ or those of a validation (``validation/mape`` of the ensemble, ``validation/mape
 ``ensemble/weight/0``, ..., ``validation/baseline_mape`` where a baseline was fitted). wandb gets the same keys.
 """
 
+import io
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,12 +53,13 @@ class Tracker:
         if self.wandb is not None:
             self._try(lambda: self.wandb.log(line, step=step))
 
-    def figure(self, step: int, name: str, draw: Callable[[], Any]) -> None:
-        """Send the matplotlib figure that ``draw`` makes; it is not called where no wandb listens."""
+    def figure(self, step: int, name: str, draw: Callable[[], bytes]) -> None:
+        """Send the PNG that ``draw`` makes; it is not called where no wandb listens."""
         if self.wandb is not None:
             import wandb
+            from PIL import Image
 
-            self._try(lambda: self.wandb.log({name: wandb.Image(draw())}, step=step))
+            self._try(lambda: self.wandb.log({name: wandb.Image(Image.open(io.BytesIO(draw())))}, step=step))
 
     def close(self, failed: bool = False) -> None:
         """Finish the wandb run."""
@@ -78,7 +81,7 @@ class Tracker:
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / "run_id.txt"
         if not known.exists():
-            known.write_text(wandb.util.generate_id())
+            known.write_text(secrets.token_hex(4))
         # No console capture and no git or code search: the run's own figures are all that leaves this machine.
         settings = wandb.Settings(init_timeout=30, console="off", silent=True, disable_git=True, save_code=False)
         self.wandb = wandb.init(

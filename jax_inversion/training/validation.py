@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import ensemble
 from ..data.store import Store
 from .state import TrainState
 
-SHOWN = 3  # samples whose predictions are kept for a figure
+SHOWN = 2  # samples whose predictions are kept for a figure
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def validate(
     ``base`` has a coarse model for each row of the store.
     """
     learning = state.logits, state.logits_opt_state
-    results = []
+    results, counts = [], []
     for start in range(0, len(rows), batch_size):
         chunk = rows[start : start + batch_size]
         filled = np.resize(chunk, batch_size)  # one shape for all batches, so one compilation
@@ -56,8 +57,9 @@ def validate(
         predicted = scores.pop("predicted")
         first = predicted[: min(SHOWN, len(chunk))] if not results else first
         results.append(scores)
-    sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0, dtype=np.float64) / len(rows), *jax.device_get(results))
-    weights = np.asarray(jax.nn.softmax(state.logits))
-    scores = Scores(float(sums["mape"]), sums["members"], weights, rows[: len(first)], np.asarray(first))
+        counts.append(len(chunk))
+    means = jax.tree.map(lambda *parts: np.average(parts, axis=0, weights=counts), *jax.device_get(results))
+    weights = np.asarray(ensemble.weights(state.logits))
+    scores = Scores(float(means["mape"]), means["members"], weights, rows[: len(first)], np.asarray(first))
     logits, opt_state = learning
     return scores, state.replace(logits=jnp.asarray(logits), logits_opt_state=opt_state)

@@ -25,12 +25,15 @@ class Watch:
     def __init__(self, run: Path, ids: Sequence[str], steps: int = 10, seconds: float = 1.0):
         self.run, self.ids, self.steps, self.seconds = run, ids, steps, seconds
         self.pending: list[tuple[int, np.ndarray, Any]] = []
-        self.read = time.monotonic()
+        self.begun = 0.0  # of the oldest pending step
 
-    def add(self, step: int, index: np.ndarray, metrics: Mapping[str, jax.Array]) -> dict[str, float]:
-        """Note the metrics of batch number ``step``, of samples ``index`` (member, batch); figures if it is time."""
+    def add(self, step: int, index: np.ndarray, metrics: Mapping[str, jax.Array], begun: float) -> dict[str, float]:
+        """Note the metrics of batch number ``step``, of samples ``index`` (member, batch), that began at
+        ``time.monotonic() == begun``. Returns figures if it is time, otherwise nothing.
+        """
+        self.begun = self.begun if self.pending else begun
         self.pending.append((step, index, metrics))
-        due = len(self.pending) >= self.steps or time.monotonic() - self.read >= self.seconds
+        due = len(self.pending) >= self.steps or time.monotonic() - self.begun >= self.seconds
         return self.flush() if due else {}
 
     def flush(self) -> dict[str, float]:
@@ -41,14 +44,13 @@ class Watch:
         for (step, index, _), metrics in zip(self.pending, fetched, strict=True):
             if not metrics["finite"].all():
                 raise Diverged(self._fault(step, index, metrics))
-        now = time.monotonic()
         samples = sum(index.shape[1] for _, index, _ in self.pending)
-        figures = {"samples_per_s": samples / max(now - self.read, 1e-9)}
+        figures = {"samples_per_s": samples / max(time.monotonic() - self.begun, 1e-9)}
         for name in fetched[0].keys() - {"finite"}:
             members = np.mean([metrics[name] for metrics in fetched], axis=0)
             figures[f"train/{name}"] = float(members.mean())
             figures |= {f"train/{name}/{k}": float(value) for k, value in enumerate(members)}
-        self.pending, self.read = [], now
+        self.pending = []
         return dict(sorted(figures.items()))
 
     def _fault(self, step: int, index: np.ndarray, metrics: Mapping[str, np.ndarray]) -> str:

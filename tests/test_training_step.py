@@ -1,0 +1,193 @@
+"""Schedule, clipping by member, decay, accumulation, averages; one step and one validation of a tiny model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny_run import SURVEY, tiny_config
+
+from jax_inversion import ensemble, losses, models
+from jax_inversion.training import optimiser
+from jax_inversion.training.assembly import assemble
+from jax_inversion.training.step import average, resize_base, stream
+
+MEMBERS, BATCH = 2, 3
+DECIMATED = SURVEY.with_interval(4e-3)
+
+
+def test_schedule_warms_up_and_falls_as_a_cosine():
+    rate = optimiser.schedule(1.0, 10, 0.2, 0.0)
+    expected = {0: 1 / 3, 1: 2 / 3, 2: 1.0, 4: 0.5 + 0.5 * np.cos(np.pi / 4), 6: 0.5, 10: 0.0}
+    for update, value in expected.items():
+        assert float(rate(update)) == pytest.approx(value, abs=1e-6)
+
+
+def test_schedule_without_warm_up_ends_at_the_final_fraction():
+    rate = optimiser.schedule(2e-3, 4, 0.0, 0.1)
+    assert [float(rate(k)) for k in (0, 2, 4)] == pytest.approx([2e-3, 1.1e-3, 2e-4])
+
+
+def test_each_member_is_clipped_by_its_own_norm_and_optimised_as_if_alone():
+    rate = optimiser.schedule(0.1, 10, 0.0, 0.0)
+    params = {"kernel": jnp.ones((2, 3, 4)), "bias": jnp.ones((2, 4))}
+    gradients = [jax.tree.map(lambda p, s=s: s * jnp.stack([100 * p[0], 1e-3 * p[1]]), params) for s in (1.0, -0.5)]
+    both = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1)
+    state, stepped = both.init(params), params
+    for gradient in gradients:
+        updates, state = both.update(gradient, state, stepped)
+        stepped = optax.apply_updates(stepped, updates)
+    # the first moment of Adam is 0.9 * 0.1 * clip(g1) + 0.1 * clip(g2): member 0 is clipped to norm 1, member 1 is not
+    norms = jax.vmap(optax.tree.norm)(optax.tree.get(state, "mu"))
+    np.testing.assert_allclose(norms, [abs(0.09 - 0.1), abs(0.09 - 0.05) * 1e-3 * 4], rtol=1e-4)
+    for m in range(2):
+        mine = jax.tree.map(lambda p, m=m: p[m : m + 1], params)
+        alone = both.init(mine)
+        for gradient in gradients:
+            updates, alone = both.update(jax.tree.map(lambda g, m=m: g[m : m + 1], gradient), alone, mine)
+            mine = optax.apply_updates(mine, updates)
+        jax.tree.map(lambda one, all_, m=m: np.testing.assert_allclose(one[0], all_[m], rtol=1e-6), mine, stepped)
+
+
+def test_weight_decay_spares_biases_and_norms():
+    rate = optimiser.schedule(0.5, 10, 0.0, 0.0)
+    params = {"kernel": jnp.full((2, 3, 4), 2.0), "bias": jnp.full((2, 4), 2.0)}
+    adamw = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1)
+    updates, _ = adamw.update(jax.tree.map(jnp.zeros_like, params), adamw.init(params), params)
+    np.testing.assert_allclose(updates["kernel"], -0.5 * 0.1 * 2.0, rtol=1e-6)
+    np.testing.assert_array_equal(updates["bias"], 0.0)
+
+
+def test_accumulated_gradients_make_the_update_of_their_mean():
+    rate = optimiser.schedule(0.1, 10, 0.0, 0.0)
+    params = {"kernel": jax.random.normal(jax.random.key(0), (2, 3, 4))}
+    small = [{"kernel": jax.random.normal(jax.random.key(k), (2, 3, 4))} for k in range(1, 5)]
+    results = []
+    for gradients, accumulate in (
+        (small, 2),
+        ([jax.tree.map(lambda a, b: (a + b) / 2, *p) for p in (small[:2], small[2:])], 1),
+    ):
+        adamw = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1, accumulate=accumulate)
+        state, stepped = adamw.init(params), params
+        for k, gradient in enumerate(gradients):
+            updates, state = adamw.update(gradient, state, stepped)
+            if accumulate == 2 and k % 2 == 0:
+                np.testing.assert_array_equal(updates["kernel"], 0.0)
+            stepped = optax.apply_updates(stepped, updates)
+        results.append(stepped["kernel"])
+    np.testing.assert_allclose(*results, rtol=2e-5)
+
+
+def test_average_forgets_faster_while_young_and_waits_for_accumulation():
+    old, new = {"w": jnp.zeros(2)}, {"w": jnp.ones(2)}
+    step = jnp.int32
+    np.testing.assert_allclose(average(old, new, step(1), 0.99, 1)["w"], 1 - 2 / 11, rtol=1e-6)
+    np.testing.assert_allclose(average(old, new, step(10_000), 0.99, 1)["w"], 0.01, rtol=1e-4)
+    np.testing.assert_array_equal(average(old, new, step(3), 0.99, 2)["w"], 0.0)
+    np.testing.assert_allclose(average(old, new, step(4), 0.99, 2)["w"], 1 - 3 / 12, rtol=1e-6)
+    assert average(None, new, step(1), 0.0, 1) is None
+
+
+def test_streams_differ_by_name_and_step_and_repeat():
+    draw = {
+        (name, step): float(jax.random.uniform(stream(0, name, step)))
+        for name in ("dropout", "init")
+        for step in (0, 1)
+    }
+    assert len(set(draw.values())) == 4
+    assert draw["init", 1] == float(jax.random.uniform(stream(0, "init", 1)))
+
+
+def test_base_is_resized_between_cell_centres():
+    coarse = jnp.broadcast_to(jnp.array([1.0, 3.0])[:, None], (2, 5))  # cells of 6 in x: centres at 2.5 and 8.5
+    fine = resize_base(coarse, SURVEY)
+    assert fine.shape == SURVEY.model_shape
+    np.testing.assert_allclose(fine[3:9, 0], 1 + 2 * (np.arange(3, 9) - 2.5) / 6, rtol=1e-6)
+    np.testing.assert_allclose(fine[[0, -1], 7], [1.0, 3.0], rtol=1e-6)
+    assert resize_base(None, SURVEY) is None
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compiling is what these tests wait for."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def parts(quick_compilation):
+    return assemble(tiny_config(train={"epochs": 4, "learning_rate": 3e-3, "ema_decay": 0.9}), DECIMATED, 0.01, 40)
+
+
+def a_batch(seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (MEMBERS, BATCH)
+    return {
+        "gathers": 0.01 * rng.standard_normal((*shape, *DECIMATED.gathers_shape)).astype(np.float32),
+        "velocity": np.broadcast_to(np.linspace(1.5, 4, SURVEY.nz, dtype=np.float32), (*shape, *SURVEY.model_shape)),
+    }
+
+
+def test_step_repeats_bit_for_bit_reports_every_term_and_learns(parts):
+    initial = jax.jit(parts.initial)
+    first, metrics = parts.step(initial(), a_batch())
+    again, _ = parts.step(initial(), a_batch())
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    terms = {"loss", "mape", "l2", "gradient", "total_variation", "physics", "grad_norm", "finite"}
+    assert metrics.keys() == terms and all(value.shape == (MEMBERS,) for value in metrics.values())
+    assert bool(metrics["finite"].all()) and int(first.step) == 1
+    assert float(metrics["mape"][0]) != float(metrics["mape"][1])  # members begin and see apart
+    state, last = again, metrics
+    for _ in range(30):
+        state, last = parts.step(state, a_batch())
+    assert (last["loss"] < 0.8 * metrics["loss"]).all()
+
+
+def test_step_says_which_member_is_not_finite(parts):
+    batch = a_batch()
+    batch["gathers"][1, 2, 0, 3, 1] = np.nan
+    _, metrics = parts.step(jax.jit(parts.initial)(), batch)
+    assert metrics["finite"].tolist() == [True, False]
+
+
+def test_step_uses_up_its_state(parts):
+    state = jax.jit(parts.initial)()
+    parts.step(state, a_batch())
+    assert jax.tree.leaves(state.params)[0].is_deleted()
+
+
+def test_validation_scores_real_samples_and_teaches_the_weights_only(parts):
+    state = jax.jit(parts.initial)()
+    whole = {name: value[0] for name, value in a_batch(1).items()} | {"count": np.int32(BATCH)}
+    learning = state.logits, state.logits_opt_state
+    scores, (logits, _) = parts.validate(state.variables, learning, whole)
+    config = tiny_config()
+    model = models.build(config.model.name, DECIMATED, **config.model.architecture)
+    gathers = jnp.asarray(whole["gathers"] / 0.01)
+    members = ensemble.predict(model, state.variables, gathers, models.source_x(DECIMATED))
+    each = [float(losses.mape(member, whole["velocity"])) for member in members]
+    np.testing.assert_allclose(scores["members"], each, rtol=1e-5)
+    combined = float(losses.mape(members.mean(0), whole["velocity"]))
+    np.testing.assert_allclose(scores["mape"], combined, rtol=1e-5)
+    # at equal weights the first step goes the way of the loss's slope, by Adam's full rate
+    slope = jax.grad(lambda logits: losses.mape(ensemble.combine(members, logits), whole["velocity"]))(state.logits)
+    np.testing.assert_allclose(logits, -0.05 * np.sign(slope), rtol=1e-2)
+    filled = whole | {
+        "count": np.int32(2),
+        "velocity": np.concatenate([whole["velocity"][:2], np.ones((1, *SURVEY.model_shape), np.float32)]),
+    }
+    two, _ = parts.validate(state.variables, learning, filled)
+    parts_of = [float(losses.mape(members[:, k].mean(0), whole["velocity"][k])) for k in range(2)]
+    np.testing.assert_allclose(two["mape"], np.mean(parts_of), rtol=1e-5)
+
+
+def test_step_and_validation_take_a_coarse_base(quick_compilation):
+    parts = assemble(tiny_config(augment={"noise": 0.0, "mirror": 0.5}), DECIMATED, 0.01, 40, base_shape=(3, 5))
+    state = jax.jit(parts.initial)()
+    batch = a_batch() | {"base": np.full((MEMBERS, BATCH, 3, 5), 2.0, np.float32)}
+    one = {name: value[0] for name, value in batch.items()} | {"count": np.int32(BATCH)}
+    scores, _ = parts.validate(state.variables, (state.logits, state.logits_opt_state), one)
+    np.testing.assert_allclose(scores["predicted"], 2.0, rtol=1e-5)  # the correction starts at nothing
+    state, metrics = parts.step(state, batch)
+    assert bool(metrics["finite"].all())
