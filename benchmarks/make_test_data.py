@@ -3,8 +3,8 @@
     python benchmarks/make_test_data.py --data ../shared/data/reference [--out tests/data] [--samples ref00100 ref00103]
 
 ``gathers`` float32 (5, 251, 31): every 40th row, so every 4 ms; plain slicing, for nothing lies above 125 Hz.
-``velocity_steps`` uint16 (300, 1259): the 1 m model in 0.1 m/s, as differences along x (it packs to a third); read it with
-``np.cumsum(steps, axis=0, dtype=np.uint16) * np.float32(1e-4)``, km/s, 0.05 m/s from the truth at most.
+``velocity_steps`` uint16 (300, 1259): the 1 m model in 0.1 m/s, as differences along x, which pack to a third;
+read it with ``np.cumsum(steps, axis=0, dtype=np.uint16) * np.float32(1e-4)``, km/s, within 0.05 m/s.
 """
 
 import argparse

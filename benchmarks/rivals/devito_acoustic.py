@@ -18,7 +18,7 @@ DAMPING_M = 350.0
 
 
 def challenge_damping(shape: tuple[int, int], nbl: int, k: int = 1) -> np.ndarray:
-    """The challenge's damping in ms/m^2 on a padded grid of cells k m wide, ``nbl`` of them a side; sides add up in corners.
+    """The challenge's damping in ms/m^2 on a padded grid of ``k`` m cells, ``nbl`` a side; sides add up in corners.
 
     On a coarse grid this is the average of the 1 m profile over each cell, so that the layer lies where it lay.
     """
@@ -33,7 +33,10 @@ def challenge_damping(shape: tuple[int, int], nbl: int, k: int = 1) -> np.ndarra
 def propagator(
     survey: Survey, spacing_m: float, dt_s: float, space_order: int, nbl: int
 ) -> tuple[Callable[[np.ndarray, int], np.ndarray], tuple[int, int], int]:
-    """Build the operator for cells of a whole number of the survey's. Returns ``shoot(velocity (x, depth), steps) -> gathers (shot, time, receiver)``, grid and step count."""
+    """Build the operator for cells of a whole number of the survey's.
+
+    Returns ``shoot(velocity (x, depth), steps) -> gathers (shot, time, receiver)``, padded shape and rows of a trace.
+    """
     from devito import Eq, Function, Grid, Operator, SparseTimeFunction, TimeFunction, solve
 
     k = round(spacing_m / survey.spacing_m)

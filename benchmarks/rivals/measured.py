@@ -21,7 +21,7 @@ LATE_S = 0.35  # from here on the damping layer's own reflections are a good par
 
 @dataclass(frozen=True)
 class Sample:
-    """A velocity model (x, depth) of 1 m cells in km/s and the gathers (shot, time, receiver) that Devito made of it."""
+    """A velocity model (x, depth) of 1 m cells in km/s and the gathers (shot, time, receiver) Devito made of it."""
 
     velocity: np.ndarray
     gathers: np.ndarray
@@ -40,7 +40,7 @@ def read_sample(path: Path) -> Sample:
 
 
 def coarse_velocity(velocity: np.ndarray, cells: float) -> np.ndarray:
-    """Velocity (x, depth) whose 1/v^2 is the average of 1/v^2 over ``cells`` x ``cells`` cells; edges replicated to fill."""
+    """Velocity (x, depth) whose 1/v^2 averages 1/v^2 over ``cells`` x ``cells`` cells; edges replicated to fill up."""
     k = round(cells)
     if k == 1:
         return velocity
@@ -93,9 +93,9 @@ def measure(
 ) -> None:
     """Time ``run`` over the samples and print one line of JSON.
 
-    ``run`` returns gathers every ``dt_s``, which are compared with the reference, or a gradient, which is not. It handles
-    ``batch`` copies of the sample at once and makes ``share`` of the time steps: seconds are those of one whole sample,
-    scaled up where the share is below one. ``steps`` is the count of time steps of a whole run, None when not known.
+    ``run`` returns gathers every ``dt_s``, which are compared with the reference, or a gradient, which is not. It
+    handles ``batch`` copies of the sample at once and makes ``share`` of the time steps: seconds are those of one whole
+    sample, scaled up where the share is below one. ``steps`` counts those of a whole run; None when that is not known.
     """
     samples = [read_sample(path) for path in args.samples]
     seconds, errors, late = [], [], []
