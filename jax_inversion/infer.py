@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from . import config, models
@@ -19,6 +20,7 @@ from .data.folders import Sample, check_samples, find_samples, read_gathers
 from .data.preprocess import decimate
 from .errors import UserError
 from .inference import SubmissionWriter, make_predict, postprocess
+from .models import ridge
 from .progress import Progress
 from .survey import Survey
 from .training.checkpoints import Restored, restore
@@ -136,14 +138,13 @@ def build_model(restored: Restored) -> Any:
 
 
 def base_of(restored: Restored) -> BaseFn | None:
-    """``base(gathers) -> (batch, nx, nz)`` where the networks correct the linear baseline, else None."""
-    if restored.config.model.base == "none":
-        return None
-    if restored.base is None:
-        raise UserError(f"{restored.path}: model.base is {restored.config.model.base!r} but the checkpoint holds none")
-    from .models import ridge
+    """``base(gathers) -> (batch, nx, nz)`` where the networks correct the linear baseline, else None.
 
-    return lambda gathers: resize_base(ridge.predict(restored.base, gathers), restored.survey)
+    A survey without mirror symmetry has no baseline, whatever its preset asks for: training went without one too.
+    """
+    if restored.config.model.base == "none" or restored.base is None:
+        return None
+    return lambda gathers: resize_base(jnp.asarray(ridge.predict(restored.base, gathers)), restored.survey)
 
 
 def _with_overrides(cfg: Config, overrides: Sequence[str]) -> Config:

@@ -1,6 +1,7 @@
 """Prediction: what the mirror guarantees, noise, spread; postprocessing; the front door on a tiny run."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,7 @@ from jax_inversion import infer
 from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
 from jax_inversion.inference import check_submission, make_predict, postprocess, read_submission
+from jax_inversion.models import ridge
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.checkpoints import Meta, save
@@ -197,6 +199,22 @@ def test_overrides_and_a_folder_of_samples(run, submission, tmp_path, capsys):
     assert "fixed by the checkpoint" in capsys.readouterr().err
     assert infer.main([*arguments, "--infer.miror", "false"]) == 2
     assert "did you mean 'mirror'" in capsys.readouterr().err
+
+
+def test_the_baseline_reaches_the_networks_on_their_grid():
+    rng = np.random.default_rng(0)
+    survey = TINY.with_interval(4e-3)
+    gathers = rng.normal(size=(6, *survey.gathers_shape)).astype(np.float32)
+    velocity = rng.uniform(1.5, 4.5, (6, *survey.model_shape)).astype(np.float32)
+    settings = {"dt_s": 4e-3, "interval_s": 8e-3, "std": 1.0}
+    arrays, _ = ridge.fit(ridge.features(gathers, **settings), ridge.coarsen(velocity, 10.0, 20.0), 0.1)
+    arrays |= {name: np.float32(value) for name, value in settings.items()}
+    config = tiny_config(model={"base": "ridge"})
+    base = infer.base_of(SimpleNamespace(config=config, base=arrays, survey=survey))(gathers[:2])
+    assert base.shape == (2, *survey.model_shape) and base.dtype == np.float32
+    assert 1.5 < base.min() < base.max() < 4.5
+    assert infer.base_of(SimpleNamespace(config=config, base=None, survey=survey)) is None
+    assert infer.base_of(SimpleNamespace(config=tiny_config(), base=arrays, survey=survey)) is None
 
 
 def test_a_missing_checkpoint_lists_those_there_are(run, capsys):
