@@ -1,6 +1,7 @@
 """``python -m jax_inversion.simulate``: samples with random, blended or given velocity models."""
 
 import argparse
+import contextlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -32,11 +33,11 @@ def simulate(
     """Make samples ``start`` to ``start + count`` (exclusive) in ``out`` and return their ids.
 
     Samples that are there already are left alone; sample k depends on ``seed``, k and ``geology`` only, so that shards
-    of one set can be made side by side, and an interrupted run goes on where it was. Models are random ones of the
-    preset ``geology``, weighted and mirrored blends of the models of the samples in ``blend``, or just those in
-    ``source``, whose ids stay (``count=None``: all of them). ``truth``: True writes the models into the samples' folders,
-    False nowhere, a path to ``truth/<id>/``. ``workers``: processes, 0 for one a core. ``spacing_m``: the simulator's
-    cells.
+    of one set can be made side by side, and an interrupted run goes on where it was; no two may make the same sample at
+    a time. Models are random ones of the preset ``geology``, weighted and mirrored blends of the models of the samples
+    in ``blend``, or just those in ``source``, whose ids stay (``count=None``: all of them). ``truth``: True writes the
+    models into the samples' folders, False nowhere, a path to ``truth/<id>/``. ``workers``: processes, 0: one a core.
+    ``spacing_m``: the simulator's cells.
 
     Raises:
         UserError: something given is wrong.
@@ -61,8 +62,9 @@ def simulate(
     _clear_leftovers(job, ids)
     began = time.monotonic()
     try:
-        with Progress(len(ids), "simulating", initial=len(ids) - len(missing)) as progress:
-            for done, _ in enumerate(run(job, missing, workers or core_count()), 1):
+        progress = Progress(len(ids), "simulating", initial=len(ids) - len(missing))
+        with progress, contextlib.closing(run(job, missing, workers or core_count())) as making:
+            for done, _ in enumerate(making, 1):
                 progress.update(**{"samples/h": round(3600 * done / (time.monotonic() - began))})
     finally:
         _clear_leftovers(job, ids)
@@ -84,19 +86,20 @@ def _checked(job: Job, start: int, count: int | None, workers: int) -> range:
     for folder in (job.out, job.truth):
         if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: is a file; right is a folder, new or old")
-    if (job.blend or job.source) is None:
-        if count is None:
-            raise UserError("how many samples? give --count N")
-        return range(start, start + count)
+    if job.blend or job.source:
+        _check_models(job)
+    if job.source is not None:
+        return range(len(job.models))[start : None if count is None else start + count]
+    if count is None:
+        raise UserError("how many samples? give --count N")
+    return range(start, start + count)
+
+
+def _check_models(job: Job) -> None:
     if not job.models:
         raise UserError(f"{job.blend or job.source}: no {job.survey.model_file} in its samples")
-    if job.blend is not None:
-        if count is None:
-            raise UserError("how many samples? give --count N")
-        return range(start, start + count)
     if job.out.resolve() in {sample.path.resolve().parent for sample in job.models}:
         raise UserError(f"--out {job.out} is where the models come from; give another folder")
-    return range(len(job.models))[start : None if count is None else start + count]
 
 
 def _clear_leftovers(job: Job, ids: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ BLENDED = 3  # models in one blend: the mean of many would be smooth
 class Job:
     """All that the samples of one run have in common; sample k depends on the job and on k, on nothing else.
 
-    Models are drawn from ``geology``, or blended from the samples below ``blend``, or those below ``source`` themselves.
+    Models are drawn from ``geology``, or blended from those of samples below ``blend``, or are those below ``source``.
     ``truth``: True puts the model into the sample's folder, False nowhere, a path into that folder's.
     """
 
