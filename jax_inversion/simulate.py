@@ -60,12 +60,15 @@ def simulate(
     if len(missing) < len(ids):
         print(f"{out}: {len(ids) - len(missing)} of {len(ids)} samples are there already")
     _clear_leftovers(job, ids)
-    began = time.monotonic()
+    workers = min(workers or core_count(), max(len(missing), 1))
     try:
         progress = Progress(len(ids), "simulating", initial=len(ids) - len(missing))
-        with progress, contextlib.closing(run(job, missing, workers or core_count())) as making:
+        with progress, contextlib.closing(run(job, missing, workers)) as making:
             for done, _ in enumerate(making, 1):
-                progress.update(**{"samples/h": round(3600 * done / (time.monotonic() - began))})
+                if done == workers:
+                    compiled = time.monotonic()
+                rate = 3600 * (done - workers) / (time.monotonic() - compiled) if done > workers else None
+                progress.update(**({"samples/h": round(rate)} if rate else {}))
     finally:
         _clear_leftovers(job, ids)
     return ids
