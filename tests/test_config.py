@@ -1,0 +1,89 @@
+"""Presets, overrides, and what is refused."""
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jax_inversion import config
+from jax_inversion.errors import UserError
+from jax_inversion.survey import CHALLENGE
+
+
+def write(folder, text):
+    path = folder / "preset.toml"
+    path.write_text(text)
+    return path
+
+
+def test_an_empty_preset_is_the_original_system_at_full_size(tmp_path):
+    full = config.load(write(tmp_path, ""))
+    assert full == config.Config() and full.survey == CHALLENGE
+    model, train = full.model, full.train
+    assert (model.embedding, model.heads, model.layers, model.dropout) == (512, 8, 6, 0.1)
+    assert (train.batch_size, train.learning_rate, train.epochs, full.ensemble.members) == (4, 1e-4, 100, 3)
+    loss = full.loss
+    assert (loss.mape, loss.l2, loss.gradient, loss.total_variation, loss.physics) == (1.0, 0.3, 0.2, 0.1, 0.1)
+
+
+def test_overrides_take_both_spellings_dashes_and_lists(tmp_path):
+    preset = write(tmp_path, "[train]\nbatch_size = 8\nepochs = 7\n")
+    changed = config.load(
+        preset, ["--train.batch-size", "2", "--model.channels=8,16", "--data.skip_bad", "true", "--survey.nx=30"]
+    )
+    assert changed.train.batch_size == 2 and changed.train.epochs == 7
+    assert changed.model.channels == (8, 16) and changed.data.skip_bad is True
+    assert changed.survey.nx == 30 and changed.survey.nz == CHALLENGE.nz
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "named"),
+    [
+        ("[train]\nbatchsize = 2", [], "unknown key train.batchsize; did you mean 'batch_size'?"),
+        ("[trian]\nepochs = 2", [], "unknown section [trian]; did you mean 'train'?"),
+        ("[loss]\nzzz = 1", [], "unknown key loss.zzz; known: mape, l2, gradient, total_variation, physics"),
+        ("train = 3", [], "train is 3; it must be a section of keys"),
+        ("[train]\nepochs = 0", [], "train.epochs: Input should be greater than or equal to 1, found 0"),
+        ("[train]\nlearning_rate = -1.0", [], "train.learning_rate: Input should be greater than 0, found -1.0"),
+        ("[data]\nvalidation_fraction = 1.0", [], "data.validation_fraction: Input should be less than 1"),
+        ("[preprocess]\nscaling = 'max'", [], "preprocess.scaling: Input should be 'global', 'shot' or 'trace'"),
+        ("[survey]\nnx = -3", [], "survey.nx is -3; it must be a positive number"),
+        ("[train", [], "not a readable TOML file"),
+        ("", ["--train.batch-size", "two"], "train.batch_size: Input should be a valid integer"),
+        ("", ["--train.epoch", "2"], "command line: unknown key train.epoch; did you mean 'epochs'?"),
+        ("", ["--train.epochs"], "--train.epochs needs a value"),
+        ("", ["--epochs", "2"], "'--epochs' is not an option; a setting is changed as in --train.batch-size 2"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, overrides, named):
+    with pytest.raises(UserError) as caught:
+        config.load(write(tmp_path, text), overrides)
+    assert named in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_preset_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere.toml: no such file; presets lie in configs/"):
+        config.load(tmp_path / "nowhere.toml")
+
+
+@given(
+    epochs=st.integers(1, 10**6),
+    rate=st.floats(1e-12, 1e3),
+    channels=st.lists(st.integers(1, 999), min_size=1, max_size=4),
+    dt_s=st.floats(1e-6, 1.0),
+)
+def test_saving_and_loading_changes_nothing(tmp_path_factory, epochs, rate, channels, dt_s):
+    values = {"train": {"epochs": epochs, "learning_rate": rate}, "model": {"channels": channels}}
+    before = config.from_dict(values | {"survey": {"dt_s": dt_s}})
+    path = tmp_path_factory.mktemp("config") / "run" / "config.toml"
+    config.save(before, path)
+    assert config.load(path) == before
+    assert config.from_dict(config.as_dict(before)) == before
+    assert set(tomllib.loads(path.read_text())) == set(config.as_dict(before))
+
+
+def test_architecture_is_what_shapes_the_network_and_nothing_else():
+    names = config.ModelConfig().architecture
+    assert {"embedding", "stem_patch", "remat", "output"} <= names.keys()
+    assert not {"name", "base", "ridge_penalty"} & names.keys()
