@@ -88,6 +88,7 @@ def test_bad_samples_are_listed_and_do_not_stop_it(data, tmp_path, capsys):
 
 def test_a_sample_of_many_says_so(data, monkeypatch):
     monkeypatch.setattr(analyze, "MEASURED", 2)
+    monkeypatch.setattr(analyze, "_draw", lambda *_: [data / "drawn.png"])
     result = analyze.analyze(data, survey=SURVEY)
     assert result.measured == 3
     assert "3 samples spread evenly over the 4" in analyze.text(result, SURVEY)

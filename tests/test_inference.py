@@ -110,15 +110,16 @@ def test_one_member_has_no_spread():
 
 
 def test_noise_copies_average_out_of_a_linear_model():
-    def error(copies: int, level: float, key=KEY) -> np.ndarray:
-        return _predict(Even(), noise_copies=copies, noise_level=level, mirror=False, key=key)[0] - clean
+    variables = _variables(Even())
+    options = {"std": 2.0, "mirror": False, "noise_level": 0.5}
+    clean, one, many = (make_predict(Even(), SURVEY, noise_copies=n, **options) for n in (0, 1, 24))
 
-    clean = _predict(Even(), mirror=False)[0]
-    _same(error(2, 0.0), 0.0)
-    one, many = error(1, 0.5), error(24, 0.5)
+    def error(predict, key=KEY) -> np.ndarray:
+        return np.asarray(predict(variables, GATHERS, None, key)[0] - clean(variables, GATHERS, None, key)[0])
+
     # n noisy copies of n + 1: an error of sqrt(n) / (n + 1) times that of one
-    assert np.std(many) / np.std(one) == pytest.approx(np.sqrt(24) / 25 * 2, rel=0.35)
-    assert abs(error(1, 0.5, jax.random.key(5)) - one).max() > 0.01
+    assert np.std(error(many)) / np.std(error(one)) == pytest.approx(np.sqrt(24) / 25 * 2, rel=0.35)
+    assert abs(error(one, jax.random.key(5)) - error(one)).max() > 0.01
 
 
 @given(value=st.floats(1.5, 4.5, width=32), smoothing_m=st.floats(0, 100))
