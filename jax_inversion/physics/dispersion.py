@@ -14,9 +14,9 @@ TAIL_S = 0.06  # the run goes on this long past the last sample, tapered, so tha
 _BAND = 8.0  # the highest frequency kept, in peak frequencies: a Ricker wavelet is down to 1e-26 there
 
 
-def steps_needed(duration_s: float, step_s: float) -> int:
-    """An even number of steps that covers the recording and the tail."""
-    return 2 * int(np.ceil((duration_s + TAIL_S) / step_s / 2))
+def steps_needed(duration_s: float, step_s: float, multiple: int = 2) -> int:
+    """A multiple of ``multiple`` steps that covers the recording and the tail."""
+    return multiple * int(np.ceil((duration_s + TAIL_S) / step_s / multiple))
 
 
 def _warped(omega: np.ndarray, step_s: float, like_step_s: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,8 @@ from . import dispersion, stencil
 from .boundary import DAMPING_WIDTH_M, damping
 from .grid import Grid
 from .near_field import missing_static_field
-from .propagator import Layout, Medium, Source, propagate
+from .layout import Layout, Medium, Source
+from .propagator import propagate
 from .wavelet import ricker
 
 COURANT_SAFETY = 0.98
@@ -34,6 +36,10 @@ def simulate(
     wavelet: Float[Array, " nt"] | None = None,
     like_survey: bool = True,
     windows: bool = True,
+    time_correction: bool = True,
+    keep_every_s: float = 4e-3,
+    keep_dtype: Literal["float32", "bfloat16"] | None = None,
+    memory: Literal["store", "recompute"] = "store",
 ) -> Gathers:
     """Shot gathers (*batch, shot, time, receiver) of velocity models (*batch, x, depth) in km/s.
 
@@ -47,8 +53,21 @@ def simulate(
     Raises ``UserError`` for a step above the Courant limit, velocities that are not positive and finite, a model of
     another shape and a source or receiver outside the grid, before anything is compiled.
     """
-    plan = Plan(survey, float(spacing_m), step_s, order, free_surface, like_survey, windows, wavelet is not None)
     velocity = jnp.asarray(velocity_km_s)
+    plan = Plan(
+        survey,
+        float(spacing_m),
+        step_s,
+        order,
+        free_surface,
+        like_survey,
+        windows,
+        time_correction,
+        keep_every_s,
+        keep_dtype or str(velocity.dtype),
+        memory,
+        given_wavelet=wavelet is not None,
+    )
     _check(velocity, plan)
     return _simulate(velocity, plan, wavelet)
 
@@ -64,6 +83,10 @@ class Plan:
     free_surface: bool
     like_survey: bool
     windows: bool
+    time_correction: bool
+    keep_every_s: float
+    keep_dtype: str
+    memory: Literal["store", "recompute"]
     given_wavelet: bool
 
     @property
@@ -72,6 +95,8 @@ class Plan:
 
     @property
     def like_step_s(self) -> float:
+        if not self.time_correction:
+            return self.step_s
         return self.survey.dt_s if self.like_survey and self.survey.dt_s < self.step_s else 0.0
 
     def courant_limit_s(self, fastest_km_s: float) -> float:
@@ -87,7 +112,12 @@ class Plan:
 
     @cached_property
     def steps(self) -> int:
-        return dispersion.steps_needed(self.survey.duration_s, self.step_s)
+        return dispersion.steps_needed(self.survey.duration_s, self.step_s, 2 * max(1, self.keep_pairs))
+
+    @property
+    def keep_pairs(self) -> int:
+        """Pairs of steps from one kept step to the next; 0: every step."""
+        return max(1, round(self.keep_every_s / self.step_s / 2)) if self.keep_every_s else 0
 
     @cached_property
     def source_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -114,6 +144,9 @@ class Plan:
             receiver_rows=rows,
             free_surface=self.free_surface,
             windows=self.windows,
+            keep_pairs=self.keep_pairs,
+            keep_dtype=self.keep_dtype,
+            memory=self.memory,
         )
 
     @cached_property
@@ -131,6 +164,13 @@ class Plan:
         return dispersion.source_matrices(s.nt, s.dt_s, self.steps, self.step_s, s.peak_hz, self.like_step_s)
 
     @cached_property
+    def ricker(self) -> tuple[np.ndarray, np.ndarray]:
+        """The survey's wavelet every dt_s, and the source terms that it makes."""
+        wavelet = ricker(np.arange(self.survey.nt) * self.survey.dt_s, self.survey.peak_hz)
+        forth, back = self.source_matrices
+        return wavelet, back @ (forth @ wavelet)
+
+    @cached_property
     def trace_matrices(self) -> tuple[np.ndarray, np.ndarray]:
         s = self.survey
         return dispersion.trace_matrices(self.steps, self.step_s, s.nt, s.dt_s, s.peak_hz, self.like_step_s)
@@ -145,20 +185,21 @@ def medium(velocity_km_s: Velocity, plan: Plan) -> Medium:
 
 @partial(jax.jit, static_argnames=("plan",))
 def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None) -> Gathers:
-    dtype = velocity_km_s.dtype
-    like = partial(jnp.asarray, dtype=dtype)
+    like = partial(jnp.asarray, dtype=velocity_km_s.dtype)
     if wavelet is None:
-        wavelet = like(ricker(np.arange(plan.survey.nt) * plan.survey.dt_s, plan.survey.peak_hz))
-    forth, back = map(like, plan.source_matrices)
-    source = Source(back @ (forth @ wavelet), *map(like, plan.source_weights))
+        wavelet, terms = map(like, plan.ricker)
+    else:
+        forth, back = map(like, plan.source_matrices)
+        terms = back @ (forth @ wavelet)
+    source = Source(terms, *map(like, plan.source_weights))
     record = propagate(medium(velocity_km_s, plan), source, plan.layout)
     x, z = plan.receiver_weights
-    x, z = x[:, slice(*plan.layout.receiver_columns)], z[slice(*plan.layout.receiver_rows)]
-    traces = jnp.einsum("n...sXZ,RX,Z->n...sR", record, like(x), like(z))
+    columns, rows = plan.layout.record_slab
+    traces = jnp.einsum("n...sXZ,RX,Z->n...sR", record, like(x[:, columns]), like(z[rows]))
     forth, back = map(like, plan.trace_matrices)
-    sampled = jnp.tensordot(back, jnp.tensordot(forth, traces, 1), 1)
-    near = jnp.expand_dims(wavelet, tuple(range(1, sampled.ndim))) * like(plan.near_field)
-    return jnp.moveaxis(sampled + near, 0, -2)
+    sampled = jnp.moveaxis(jnp.tensordot(back, jnp.tensordot(forth, traces, 1), 1), 0, -2)
+    near = jnp.einsum("t,sR->stR", wavelet, like(plan.near_field))
+    return sampled + jnp.expand_dims(near, tuple(range(sampled.ndim - 3)))
 
 
 def _check(velocity: Array, plan: Plan) -> None:

@@ -1,0 +1,158 @@
+"""Adjoint-state gradient of the leapfrog loop, with the second time difference of the forward field kept on the way.
+
+With p the adjoint field (see leapfrog.py), the cotangents are
+
+    m_bar = - sum_n p[n+1] (u[n+1] - 2 u[n] + u[n-1])        q_bar[n] = dt^2 <w, p[n+1]>
+
+with w the source's weights: Plessix (2006), doi:10.1111/j.1365-246X.2006.02978.x. When every step is kept this is the exact
+derivative of the discrete loop. The fields are so much oversampled that one step in a few milliseconds gives the same sum.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from . import windows
+from .layout import Layout, Medium, Source
+from .leapfrog import Leapfrog
+
+
+def forward_turn(
+    loop: Leapfrog, g: Array, fields: tuple, record: Array | None, kept: Array, slot: Array, sounding: bool
+):
+    """Advance one turn; put the second difference of its last step (with ``keep_pairs`` 0 of both) into ``kept[slot]``."""
+    last = (g + 1) * loop.layout.turn - 1
+
+    def pair(i: Array, carry: tuple) -> tuple:
+        fields, record = carry
+        after = loop.pair(i, fields, sounding)
+        return after, None if record is None else loop.note(record, i, fields[0], after[1])
+
+    if loop.layout.turn > 1:
+        fields, record = lax.fori_loop(g * loop.layout.turn, last, pair, (fields, record))
+    (u, before), ((end, middle), record) = fields, pair(last, (fields, record))
+    seconds = [end - 2 * middle + u] + ([] if loop.layout.keep_pairs else [middle - 2 * u + before])
+    update = jnp.stack(seconds).astype(kept.dtype)[None]
+    return (end, middle), record, lax.dynamic_update_slice(kept, update, (slot, *(0,) * (kept.ndim - 1)))
+
+
+def backward_turn(loop: Leapfrog, g: Array, fields: tuple, m_bar: Array, terms: Array, kept: Array, injected, sounding):
+    """Take the adjoint fields back through turn g and add its part to the cotangents. ``kept`` is forward_turn's, of g."""
+
+    def image(field: Array, second: Array) -> Array:
+        return jnp.sum(field * second[..., : field.shape[-1]].astype(field.dtype), axis=-3)
+
+    def pair(k: Array, carry: tuple) -> tuple:
+        fields, terms = carry
+        i = (g + 1) * loop.layout.turn - 1 - k
+        after = loop.adjoint_pair(i, fields, injected)
+        return after, loop.hear(terms, i, fields[0], after[1]) if sounding else terms
+
+    m_bar = m_bar + image(fields[0], kept[0])
+    fields, terms = lax.fori_loop(0, loop.layout.turn, pair, (fields, terms))
+    if not loop.layout.keep_pairs:
+        m_bar = m_bar + image(fields[1], kept[1])
+    return fields, m_bar, terms
+
+
+def empty_kept(turns: int, loop: Leapfrog) -> Array:
+    """Room for ``turns`` turns, not filled: cells outside the window are never read."""
+    per_turn = 1 if loop.layout.keep_pairs else 2
+    return lax.empty((turns, per_turn, *loop.zeros.shape), jnp.dtype(loop.layout.keep_dtype))
+
+
+def store_forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array, tuple]:
+    """The record, and what ``store_backward`` wants to know."""
+    loop, bounds = Leapfrog(medium, source, layout), windows.bounds(medium.m, layout)
+
+    def turn(g, fields, rest, depth, sounding):
+        fields, *rest = forward_turn(loop, g, fields, *rest, slot=g, sounding=sounding)
+        return fields, tuple(rest)
+
+    start = (loop.zeros, loop.zeros), (loop.empty_record(), empty_kept(layout.steps // 2 // layout.turn, loop))
+    _, (record, kept) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=False)
+    return record, (medium, source, bounds, kept)
+
+
+def store_backward(layout: Layout, residual: tuple, cotangent: Float[Array, "step *batch shot column row"]) -> tuple:
+    """Cotangents of m and of the source terms."""
+    medium, source, bounds, kept = residual
+    loop = Leapfrog(medium, source, layout)
+    injected = loop.to_inject(cotangent)
+
+    def turn(g, fields, rest, depth, sounding):
+        (*fields, m_bar), (terms,) = fields, rest
+        fields, m_bar, terms = backward_turn(loop, g, tuple(fields), m_bar, terms, _at(kept, g), injected, sounding)
+        return (*fields, m_bar), (terms,)
+
+    start = (loop.zeros, loop.zeros, jnp.zeros_like(medium.m)), (jnp.zeros_like(source.terms),)
+    (*_, m_bar), (terms,) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=True)
+    return -(2 * layout.keep_pairs or 1) * m_bar, terms
+
+
+def recompute_forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array, tuple]:
+    """As ``store_forward``, but keeping only the fields at the start of each segment; no windows."""
+    loop = Leapfrog(medium, source, layout)
+    segments, length, turns = _segments(layout)
+
+    def pair(i: Array, carry: tuple) -> tuple:
+        fields, record = carry
+        after = loop.pair(i, fields, sounding=True)
+        return after, loop.note(record, i, fields[0], after[1])
+
+    def segment(s: Array, carry: tuple) -> tuple:
+        fields, record, checkpoints = carry
+        checkpoints = lax.dynamic_update_index_in_dim(checkpoints, jnp.stack(fields), s, 0)
+        stop = jnp.minimum((s + 1) * length, turns)
+        fields, record = lax.fori_loop(s * length * layout.turn, stop * layout.turn, pair, (fields, record))
+        return fields, record, checkpoints
+
+    checkpoints = lax.empty((segments, 2, *loop.zeros.shape), loop.zeros.dtype)
+    start = (loop.zeros, loop.zeros), loop.empty_record(), checkpoints
+    _, record, checkpoints = lax.fori_loop(0, segments, segment, start)
+    return record, (medium, source, checkpoints)
+
+
+def recompute_backward(
+    layout: Layout, residual: tuple, cotangent: Float[Array, "step *batch shot column row"]
+) -> tuple:
+    """Cotangents of m and of the source terms; each segment is run again from its checkpoint."""
+    medium, source, checkpoints = residual
+    loop = Leapfrog(medium, source, layout)
+    segments, length, turns = _segments(layout)
+    injected = loop.to_inject(cotangent)
+
+    def segment(k: Array, carry: tuple) -> tuple:
+        first = (segments - 1 - k) * length
+        stop = jnp.minimum(first + length, turns)
+
+        def again(g, carry):
+            fields, kept = carry
+            fields, _, kept = forward_turn(loop, g, fields, None, kept, g - first, sounding=True)
+            return fields, kept
+
+        begin = _at(checkpoints, segments - 1 - k)
+        kept = lax.fori_loop(first, stop, again, ((begin[0], begin[1]), empty_kept(length, loop)))[1]
+
+        def back(j, carry):
+            g = stop - 1 - j
+            return backward_turn(loop, g, *carry, _at(kept, g - first), injected, sounding=True)
+
+        return lax.fori_loop(0, stop - first, back, carry)
+
+    start = (loop.zeros, loop.zeros), jnp.zeros_like(medium.m), jnp.zeros_like(source.terms)
+    _, m_bar, terms = lax.fori_loop(0, segments, segment, start)
+    return -(2 * layout.keep_pairs or 1) * m_bar, terms
+
+
+def _segments(layout: Layout) -> tuple[int, int, int]:
+    """Segments, turns in each (the last may have fewer), and turns in all: about the least memory."""
+    turns = layout.steps // 2 // layout.turn
+    length = math.ceil(math.sqrt(turns))
+    return math.ceil(turns / length), length, turns
+
+
+def _at(stack: Array, index: Array) -> Array:
+    return lax.dynamic_index_in_dim(stack, index, 0, keepdims=False)

@@ -1,0 +1,48 @@
+"""What the time loops work on: the sizes known at compile time, the medium and the source."""
+
+from typing import Literal, NamedTuple
+
+from jaxtyping import Array, Float
+
+
+class Layout(NamedTuple):
+    """What the loops must know at compile time. All lengths in cells and steps."""
+
+    spacing_m: float
+    step_s: float
+    steps: int  # a whole number of turns
+    source_steps: int  # the source is silent from here on
+    taps: tuple[float, ...]
+    foot: int  # the deepest row that a source or receiver touches, plus one
+    receiver_columns: tuple[int, int]
+    receiver_rows: tuple[int, int]
+    free_surface: bool
+    windows: bool
+    keep_pairs: int  # the gradient keeps one step of this many pairs; 0: every step
+    keep_dtype: str
+    memory: Literal["store", "recompute"]
+
+    @property
+    def turn(self) -> int:
+        """Pairs of steps from one kept step to the next."""
+        return max(1, self.keep_pairs)
+
+    @property
+    def record_slab(self) -> tuple[slice, slice]:
+        """Columns and rows around the receivers."""
+        return slice(*self.receiver_columns), slice(*self.receiver_rows)
+
+
+class Medium(NamedTuple):
+    """m = slowness squared in s^2/m^2 (*batch, X, Z) and the damping in s/m^2 (X, Z), both on the padded grid."""
+
+    m: Float[Array, "*batch X Z"]
+    damp: Float[Array, "X Z"]
+
+
+class Source(NamedTuple):
+    """Terms, one a step, in amplitude times m^2 (a unit point source), and sinc weights along both axes."""
+
+    terms: Float[Array, " step"]
+    x: Float[Array, "shot X"]
+    z: Float[Array, " Z"]
