@@ -40,7 +40,7 @@ def train(config: Config, data: Path | None = None, run: Path | None = None) -> 
     )
     configs.save(config, run / "config.toml")
     samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
-    base = training.fit_base(config, samples, run)
+    base = training.fit_base(config, samples)
 
     def draw(truth: np.ndarray, prediction: np.ndarray, name: str) -> bytes:
         return plots.png(plots.comparison(truth, prediction, store.survey, title=name))
