@@ -1,7 +1,7 @@
 """The one configuration: frozen dataclasses, loaded from ``configs/*.toml``, overridden on the command line.
 
-``load("configs/quickstart.toml", ["--train.batch-size", "2"])`` returns a validated ``Config``. Unknown sections and keys
-are refused with the nearest known one.
+``load("configs/quickstart.toml", ["--train.batch-size", "2"])`` returns a validated ``Config``. Unknown sections and
+keys are refused with the nearest known one.
 """
 
 import dataclasses
@@ -75,10 +75,11 @@ class ModelConfig:
     """Shape of one member."""
 
     name: str = "inversion"
-    base: Literal["none", "ridge"] = "none"
-    ridge_penalty: Positive = 0.1
-    ridge_dt_s: Positive = 8e-3
-    ridge_spacing_m: Positive = 5.0
+    base: Literal["none", "ridge", "kernel"] = "none"  # what the networks correct: models/ridge.py
+    ridge_penalty: Positive = 1.0
+    kernel_penalty: Positive = 0.03
+    base_dt_s: Positive = 0.016
+    base_spacing_m: Positive = 5.0
     embedding: Count = 512
     heads: Count = 8
     layers: Count = 6
@@ -91,6 +92,11 @@ class ModelConfig:
     output: Literal["softplus", "bounded"] = "softplus"
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
+
+    @property
+    def base_kernel(self) -> str | None:
+        """The kernel of the baseline that the networks correct."""
+        return {"none": None, "ridge": "linear", "kernel": "laplace"}[self.base]
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -119,6 +125,7 @@ class LossConfig:
 class TrainConfig:
     epochs: Count = 100
     batch_size: Count = 4  # samples a member and step
+    spacing_m: NonNegative = 0.0  # of the grid that the loss is taken on; 0: the survey's own
     accumulate: Count = 1  # steps whose gradients make one update
     learning_rate: Positive = 1e-4
     warmup_fraction: Fraction = 0.05

@@ -108,14 +108,14 @@ def _predictions(
     base_fn = base_of(restored)
     variables = jax.device_put(restored.variables)
     size = min(cfg.infer.batch_size, len(samples))
-    for number, (batch, gathers) in enumerate(_batches(samples, cfg, size)):
+    for number, (batch, gathers) in enumerate(decimated(samples, cfg, size)):
         filled = np.concatenate([gathers, np.repeat(gathers[-1:], size - len(batch), axis=0)])
         base = None if base_fn is None else base_fn(filled)
         mean, spread = predict(variables, filled, base, jax.random.fold_in(jax.random.key(cfg.train.seed), number))
         yield batch, np.asarray(mean), np.asarray(spread)
 
 
-def _batches(samples: Sequence[Sample], cfg: Config, size: int) -> Iterator[tuple[Sequence[Sample], np.ndarray]]:
+def decimated(samples: Sequence[Sample], cfg: Config, size: int) -> Iterator[tuple[Sequence[Sample], np.ndarray]]:
     """Samples with their decimated gathers, ``size`` at a time; the next batch is read while this one is in use."""
 
     def read(sample: Sample) -> np.ndarray:
@@ -138,13 +138,16 @@ def build_model(restored: Restored) -> Any:
 
 
 def base_of(restored: Restored) -> BaseFn | None:
-    """``base(gathers) -> (batch, nx, nz)`` where the networks correct the linear baseline, else None.
+    """``base(gathers) -> (batch, nx, nz)`` where the networks correct a baseline, else None.
 
     A survey without mirror symmetry has no baseline, whatever its preset asks for: training went without one too.
     """
-    if restored.config.model.base == "none" or restored.base is None:
+    kernel = restored.config.model.base_kernel
+    if kernel is None or restored.base is None:
         return None
-    return lambda gathers: resize_base(jnp.asarray(ridge.predict(restored.base, gathers)), restored.survey)
+    return lambda gathers: resize_base(
+        jnp.asarray(ridge.predict(restored.base, kernel, gathers)), restored.survey.model_shape
+    )
 
 
 def _with_overrides(cfg: Config, overrides: Sequence[str]) -> Config:

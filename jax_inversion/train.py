@@ -12,7 +12,7 @@ from . import plots, training
 from .cli import front_door
 from .config import Config
 from .data.folders import find_samples
-from .data.store import pack
+from .data.store import Store, pack
 from .errors import UserError
 
 
@@ -27,17 +27,7 @@ def train(config: Config, data: Path | None = None, run: Path | None = None) -> 
     if not data:
         raise UserError("no data: give --data DIR, or root in the config's [data] section")
     training.check_run(run, config)
-    section = config.preprocess
-    store = pack(
-        find_samples(Path(data), "train", config.survey),
-        config.survey,
-        run / "store" / "train",
-        dt_s=section.dt_s,
-        low_cut_hz=section.low_cut_hz,
-        high_cut_hz=section.high_cut_hz,
-        velocities=True,
-        skip_bad=config.data.skip_bad,
-    )
+    store = open_store(config, Path(data), run)
     configs.save(config, run / "config.toml")
     samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
     base = training.fit_base(config, samples)
@@ -47,6 +37,21 @@ def train(config: Config, data: Path | None = None, run: Path | None = None) -> 
 
     training.fit(config, samples, run, base, draw)
     return run
+
+
+def open_store(config: Config, data: Path, run: Path) -> Store:
+    """The packed training samples of a run; packed now where they are not yet."""
+    section = config.preprocess
+    return pack(
+        find_samples(data, "train", config.survey),
+        config.survey,
+        run / "store" / "train",
+        dt_s=section.dt_s,
+        low_cut_hz=section.low_cut_hz,
+        high_cut_hz=section.high_cut_hz,
+        velocities=True,
+        skip_bad=config.data.skip_bad,
+    )
 
 
 @front_door

@@ -29,6 +29,22 @@ def interpolation_matrix(size: int, new_size: int) -> np.ndarray:
     return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(size)[None, :])).astype(np.float32)
 
 
+def cell_means(fields: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(n, *shape) float32: means of (n, x, depth) over coarser cells that share the extent, parts of cells counted.
+
+    One field at a time, so that ``fields`` may be larger than memory.
+    """
+    x, z = (_overlaps(size, new_size) for size, new_size in zip(fields.shape[1:], shape, strict=True))
+    return np.stack([x @ field @ z.T for field in fields]).astype(np.float32)
+
+
+def _overlaps(size: int, new_size: int) -> np.ndarray:
+    edges = np.linspace(0, size, new_size + 1)
+    low = np.maximum(edges[:-1, None], np.arange(size)[None, :])
+    high = np.minimum(edges[1:, None], np.arange(1, size + 1)[None, :])
+    return (np.maximum(high - low, 0) * (new_size / size)).astype(np.float32)
+
+
 def resample(x, rows: np.ndarray, columns: np.ndarray):
     """Apply a (row', row) and a (column', column) matrix to (batch, row, column, channel)."""
     x = jnp.einsum("brcd,Rr->bRcd", x, jnp.asarray(rows, x.dtype))

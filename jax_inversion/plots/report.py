@@ -68,7 +68,7 @@ def report(run: Path | str) -> Path:
 
 def _summary(settings: configs.Config) -> str:
     survey, train = settings.survey, settings.train
-    base = " on a linear baseline" if settings.model.base != "none" else ""
+    base = {"none": "", "ridge": " on the linear baseline", "kernel": " on kernel regression"}[settings.model.base]
     return (
         f"{settings.ensemble.members} members of {settings.model.name!r}{base}, {train.epochs} epochs of batches of "
         f"{train.batch_size}; {survey.shots} shots, {survey.receivers} receivers, {survey.duration_s:g} s every "
@@ -97,7 +97,7 @@ def _training_words(lines: Sequence[Mapping[str, float]]) -> Iterator[str]:
         return
     best = min(scored, key=lambda line: line["validation/mape"])
     words = f"Best validation MAPE {100 * best['validation/mape']:.2f} % at epoch {best['epoch']:g}"
-    baseline = best.get("validation/baseline_mape")
+    baseline = best.get("validation/linear_mape")
     if baseline is not None:
         relation = "below" if best["validation/mape"] < baseline else "not below"
         words += f", {relation} the linear baseline's {100 * baseline:.2f} %"

@@ -12,6 +12,7 @@ from .. import ensemble, models
 from ..config import Config
 from ..survey import Survey
 from . import optimiser
+from .samples import coarse_shape
 from .state import TrainState, create
 from .step import make_step, make_validation, resize_base, stream
 
@@ -48,13 +49,13 @@ def assemble(
         base = None if base_shape is None else jnp.full((1, *base_shape), survey.v_min_km_s, jnp.float32)
         variables = ensemble.init(
             model, stream(settings.seed, "init", 0), config.ensemble.members, gathers, models.source_x(survey),
-            resize_base(base, survey),
+            resize_base(base, survey.model_shape),
         )  # fmt: skip
         return create(variables, adamw, logits, ema=settings.ema_decay > 0)
 
     return Parts(
         initial=initial,
-        step=make_step(config, model, adamw, survey, std),
+        step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), adamw, survey, std),
         validate=make_validation(config, model, logits, survey, std),
         rate=rate,
     )

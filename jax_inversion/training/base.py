@@ -1,4 +1,4 @@
-"""Where the linear baseline joins training: predictions for every sample of the store, on its own coarse grid."""
+"""Where the baselines without a network join training: predictions for every sample of the store, on a coarse grid."""
 
 import sys
 from collections.abc import Mapping
@@ -9,45 +9,48 @@ import numpy as np
 from .. import losses
 from ..config import Config
 from ..models import ridge
-from .samples import Samples
+from ..models.grids import cell_means
+from .samples import Samples, coarse_shape
+from .step import resize_base
 
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A fitted baseline.
+    """The fitted baselines: the linear one always, and the one that the networks correct.
 
-    ``grids`` (sample, gx, gz) float32 km/s has a row for each sample of the store: out-of-fold predictions for training
-    samples, plain ones for validation samples. ``arrays`` is what prediction needs, kept in every checkpoint.
-    ``validation_mape`` is its score, a fraction. ``corrects`` says whether the networks learn the correction to it.
+    ``grids`` (sample, gx, gz) float32 km/s has a row for each sample of the store, None where the networks correct
+    nothing: predictions with the sample itself left out for training samples, plain ones for validation samples.
+    ``arrays`` is what prediction needs, kept in every checkpoint. ``mape`` has each baseline's validation score.
     """
 
-    grids: np.ndarray
+    grids: np.ndarray | None
     arrays: Mapping[str, np.ndarray]
-    validation_mape: float
-    corrects: bool
+    mape: Mapping[str, float]
 
 
 def fit_base(config: Config, samples: Samples) -> Base | None:
-    """Fit the linear baseline to the training samples; None, with a word, where the survey has no mirror symmetry."""
-    from .step import resize_base
-
+    """Fit the baselines to the training samples; None, with a word, where the survey has no mirror symmetry."""
     store, section = samples.store, config.model
     survey = store.survey
     if not survey.has_mirror:
-        print(
-            f"no linear baseline: the survey is not its own mirror image ({survey.mirror_error_m} m off)",
-            file=sys.stderr,
-        )
+        print(f"no baselines: the survey is {survey.mirror_error_m} m off its mirror image", file=sys.stderr)
         return None
-    settings = {"dt_s": survey.dt_s, "interval_s": section.ridge_dt_s, "std": store.std}
+    settings = {"dt_s": survey.dt_s, "interval_s": section.base_dt_s, "std": store.std}
     inputs = ridge.features(store.gathers, **settings)
-    targets = ridge.coarsen(store.velocities[samples.train], survey.spacing_m, section.ridge_spacing_m)
-    arrays, left_out = ridge.fit(inputs[samples.train], targets, section.ridge_penalty)
-    grids = np.empty((len(store), *targets.shape[1:]), np.float32)
-    grids[samples.validation] = ridge.apply(arrays, inputs[samples.validation])
-    grids[samples.train] = left_out
-    scores = [
-        float(losses.mape(resize_base(grids[row], survey), store.velocities[row])) for row in samples.validation
-    ]
+    targets = cell_means(np.log(store.velocities[samples.train]), coarse_shape(survey, section.base_spacing_m))
+    arrays, points = ridge.project(inputs[samples.train])
     arrays |= {name: np.float32(value) for name, value in settings.items()}
-    return Base(grids, arrays, float(np.mean(scores)), section.base == "ridge")
+    others = ridge.components(arrays, inputs[samples.validation])
+    grids, mape = None, {}
+    penalties = {"linear": section.ridge_penalty, "laplace": section.kernel_penalty}
+    for kernel in dict.fromkeys(["linear", section.base_kernel or "linear"]):
+        fitted, left_out = ridge.fit(kernel, points, arrays["signs"], targets, penalties[kernel])
+        arrays |= {f"{kernel}_{name}": array for name, array in fitted.items()}
+        validated = ridge.apply(kernel, fitted, others, arrays["signs"])
+        fine = (resize_base(grid, survey.model_shape) for grid in validated)
+        truths = (store.velocities[row] for row in samples.validation)
+        mape[kernel] = float(np.mean([losses.mape(g, t) for g, t in zip(fine, truths, strict=True)]))
+        if kernel == section.base_kernel:
+            grids = np.empty((len(store), *targets.shape[1:]), np.float32)
+            grids[samples.train], grids[samples.validation] = left_out, validated
+    return Base(grids, arrays, mape)

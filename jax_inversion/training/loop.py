@@ -18,7 +18,7 @@ from .assembly import assemble
 from .base import Base
 from .interrupt import asked_to_stop
 from .resume import refuse_changes
-from .samples import Samples
+from .samples import Samples, on_loss_grid
 from .tracking import Tracker
 from .validation import validate
 from .watch import Watch
@@ -48,13 +48,17 @@ class Training:
     def __init__(self, config: Config, samples: Samples, run: Path, base: Base | None, draw: Draw | None):
         self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
         self.store, self.size = samples.store, config.train.batch_size
-        self.grids = base.grids if base is not None and base.corrects else None
+        self.grids = base.grids if base is not None else None
         self.per_epoch = steps_per_epoch(len(samples.train), self.size)
         self.total = config.train.epochs * self.per_epoch
         self.data = batches(
-            self.store, samples.train, batch_size=self.size, members=config.ensemble.members, seed=config.train.seed,
+            on_loss_grid(self.store, config.train.spacing_m),
+            samples.train,
+            batch_size=self.size,
+            members=config.ensemble.members,
+            seed=config.train.seed,
             extra=None if self.grids is None else {"base": self.grids},
-        )  # fmt: skip
+        )
         base_shape = None if self.grids is None else self.grids.shape[1:]
         self.parts = assemble(config, self.store.survey, self.store.std, self.total, base_shape)
         found = checkpoints.newest(run, jax.eval_shape(self.parts.initial), self._check)
@@ -106,7 +110,7 @@ class Training:
         best = self.metrics.get("best_mape", float("inf"))
         self.metrics = scores.figures() | {"best_mape": min(scores.mape, best)}
         if self.base is not None:
-            self.metrics["validation/baseline_mape"] = self.base.validation_mape
+            self.metrics |= {f"validation/{kernel}_mape": score for kernel, score in self.base.mape.items()}
         self.tracker.log(self.done, epoch, self.metrics)
         if scores.mape < best:
             self._save("best")

@@ -30,9 +30,9 @@ def stream(seed: int, name: str, step: Array) -> Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="rbg"), zlib.crc32(name.encode())), step)
 
 
-def resize_base(base: Array | None, survey: Survey) -> Array | None:
-    """A coarse base model (..., gx, gz), whose cells cover the section, on the survey's cells; linear interpolation."""
-    return None if base is None else jax.image.resize(base, (*base.shape[:-2], *survey.model_shape), "linear")
+def resize_base(base: Array | None, shape: tuple[int, int]) -> Array | None:
+    """A coarse base model (..., gx, gz), whose cells cover the section, on ``shape`` cells; linear interpolation."""
+    return None if base is None else jax.image.resize(base, (*base.shape[:-2], *shape), "linear")
 
 
 def make_step(
@@ -99,7 +99,7 @@ def make_validation(
     ) -> tuple[dict[str, Array], tuple[Array, Any]]:
         truth = batch["velocity"]
         gathers = normalise(batch["gathers"], std, survey.dt_s, **_scaling(config))
-        base = resize_base(batch.get("base"), survey)
+        base = resize_base(batch.get("base"), truth.shape[-2:])
         members = ensemble.predict(model, variables, gathers, source_x, base)
         predicted = ensemble.combine(members, variables["logits"])
         real = (jnp.arange(truth.shape[0]) < batch["count"]).astype(truth.dtype)
@@ -130,7 +130,11 @@ def _preparation(config: Config, survey: Survey, std: float) -> Callable[[Array,
         keys = jax.random.split(key, batch["gathers"].shape[:2])
         arrays = keys, batch["gathers"], batch["velocity"], batch.get("base")
         gathers, velocity, base = jax.vmap(jax.vmap(one))(*arrays)
-        return normalise(gathers, std, survey.dt_s, **_scaling(config)), velocity, resize_base(base, survey)
+        return (
+            normalise(gathers, std, survey.dt_s, **_scaling(config)),
+            velocity,
+            resize_base(base, velocity.shape[-2:]),
+        )
 
     return prepare
 
