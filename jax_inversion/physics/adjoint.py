@@ -4,63 +4,67 @@ With p the adjoint field (see leapfrog.py), the cotangents are
 
     m_bar = - sum_n p[n+1] (u[n+1] - 2 u[n] + u[n-1])        q_bar[n] = dt^2 <w, p[n+1]>
 
-with w the source's weights: Plessix (2006), doi:10.1111/j.1365-246X.2006.02978.x. When every step is kept this is the exact
-derivative of the discrete loop. The fields are so much oversampled that one step in a few milliseconds gives the same sum.
+with w the source's weights: Plessix (2006), doi:10.1111/j.1365-246X.2006.02978.x. When every step is kept this is the
+exact derivative of the discrete loop. The fields are so much oversampled that one step in a few milliseconds gives the
+same sum.
 """
 
 import math
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from . import windows
 from .layout import Layout, Medium, Source
 from .leapfrog import Leapfrog
 
 
-def forward_turn(
-    loop: Leapfrog, g: Array, fields: tuple, record: Array | None, kept: Array, slot: Array, sounding: bool
-):
-    """Advance one turn; put the second difference of its last step (with ``keep_pairs`` 0 of both) into ``kept[slot]``."""
-    last = (g + 1) * loop.layout.turn - 1
+def forward_turn(loop: Leapfrog, g: Array, fields: tuple, record: Array | None, kept: Array, slot: Array, sounding):
+    """Advance one turn; put the second difference of its first step (all steps: of both) into ``kept[slot]``."""
 
     def pair(i: Array, carry: tuple) -> tuple:
         fields, record = carry
         after = loop.pair(i, fields, sounding)
-        return after, None if record is None else loop.note(record, i, fields[0], after[1])
+        return after, None if record is None else loop.note(record, i, after)
 
+    first = g * loop.layout.turn
+    (u, before), ((end, middle), record) = fields, pair(first, (fields, record))
+    seconds = [middle - 2 * u + before] + ([] if loop.layout.keep_pairs else [end - 2 * middle + u])
+    update = _packed(jnp.stack(seconds), loop.layout)[None]
+    kept = lax.dynamic_update_slice(kept, update, (slot, *(0,) * (kept.ndim - 1)))
+    fields = end, middle
     if loop.layout.turn > 1:
-        fields, record = lax.fori_loop(g * loop.layout.turn, last, pair, (fields, record))
-    (u, before), ((end, middle), record) = fields, pair(last, (fields, record))
-    seconds = [end - 2 * middle + u] + ([] if loop.layout.keep_pairs else [middle - 2 * u + before])
-    update = jnp.stack(seconds).astype(kept.dtype)[None]
-    return (end, middle), record, lax.dynamic_update_slice(kept, update, (slot, *(0,) * (kept.ndim - 1)))
+        fields, record = lax.fori_loop(first + 1, first + loop.layout.turn, pair, (fields, record))
+    return fields, record, kept
 
 
-def backward_turn(loop: Leapfrog, g: Array, fields: tuple, m_bar: Array, terms: Array, kept: Array, injected, sounding):
-    """Take the adjoint fields back through turn g and add its part to the cotangents. ``kept`` is forward_turn's, of g."""
-
-    def image(field: Array, second: Array) -> Array:
-        return jnp.sum(field * second[..., : field.shape[-1]].astype(field.dtype), axis=-3)
+def backward_turn(
+    loop: Leapfrog, g: Array, fields: tuple, images: Array, terms: Array, kept: Array, injected, sounding
+):
+    """Take the adjoint fields back through turn g, add its part to the cotangents; ``kept`` is forward_turn's slot."""
 
     def pair(k: Array, carry: tuple) -> tuple:
         fields, terms = carry
         i = (g + 1) * loop.layout.turn - 1 - k
-        after = loop.adjoint_pair(i, fields, injected)
-        return after, loop.hear(terms, i, fields[0], after[1]) if sounding else terms
+        fields = loop.adjoint_pair(i, fields, injected)
+        return fields, loop.hear(terms, i, fields) if sounding and loop.layout.hear else terms
 
-    m_bar = m_bar + image(fields[0], kept[0])
     fields, terms = lax.fori_loop(0, loop.layout.turn, pair, (fields, terms))
-    if not loop.layout.keep_pairs:
-        m_bar = m_bar + image(fields[1], kept[1])
-    return fields, m_bar, terms
+    for field, second in zip(fields, kept, strict=False):
+        images = images + field * _unpacked(second[..., : field.shape[-1]], field.dtype)
+    return fields, images, terms
+
+
+def to_model(images: Array, layout: Layout) -> Array:
+    """Cotangent of m: the images of all shots (summed only here: at every turn it would cost as much as a step)."""
+    return -(2 * layout.keep_pairs or 1) * images.sum(axis=-3)
 
 
 def empty_kept(turns: int, loop: Leapfrog) -> Array:
     """Room for ``turns`` turns, not filled: cells outside the window are never read."""
-    per_turn = 1 if loop.layout.keep_pairs else 2
-    return lax.empty((turns, per_turn, *loop.zeros.shape), jnp.dtype(loop.layout.keep_dtype))
+    per_turn, half = 1 if loop.layout.keep_pairs else 2, loop.layout.keep_half
+    return lax.empty((turns, per_turn, *loop.zeros.shape), jnp.uint16 if half else loop.zeros.dtype)
 
 
 def store_forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array, tuple]:
@@ -76,20 +80,20 @@ def store_forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array
     return record, (medium, source, bounds, kept)
 
 
-def store_backward(layout: Layout, residual: tuple, cotangent: Float[Array, "step *batch shot column row"]) -> tuple:
+def store_backward(layout: Layout, residual: tuple, cotangent: Array) -> tuple:
     """Cotangents of m and of the source terms."""
     medium, source, bounds, kept = residual
     loop = Leapfrog(medium, source, layout)
     injected = loop.to_inject(cotangent)
 
     def turn(g, fields, rest, depth, sounding):
-        (*fields, m_bar), (terms,) = fields, rest
-        fields, m_bar, terms = backward_turn(loop, g, tuple(fields), m_bar, terms, _at(kept, g), injected, sounding)
-        return (*fields, m_bar), (terms,)
+        (*fields, images), (terms,) = fields, rest
+        fields, images, terms = backward_turn(loop, g, tuple(fields), images, terms, _at(kept, g), injected, sounding)
+        return (*fields, images), (terms,)
 
-    start = (loop.zeros, loop.zeros, jnp.zeros_like(medium.m)), (jnp.zeros_like(source.terms),)
-    (*_, m_bar), (terms,) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=True)
-    return -(2 * layout.keep_pairs or 1) * m_bar, terms
+    start = (loop.zeros,) * 3, (jnp.zeros_like(source.terms),)
+    (*_, images), (terms,) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=True)
+    return to_model(images, layout), terms
 
 
 def recompute_forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array, tuple]:
@@ -100,7 +104,7 @@ def recompute_forward(medium: Medium, source: Source, layout: Layout) -> tuple[A
     def pair(i: Array, carry: tuple) -> tuple:
         fields, record = carry
         after = loop.pair(i, fields, sounding=True)
-        return after, loop.note(record, i, fields[0], after[1])
+        return after, loop.note(record, i, after)
 
     def segment(s: Array, carry: tuple) -> tuple:
         fields, record, checkpoints = carry
@@ -115,9 +119,7 @@ def recompute_forward(medium: Medium, source: Source, layout: Layout) -> tuple[A
     return record, (medium, source, checkpoints)
 
 
-def recompute_backward(
-    layout: Layout, residual: tuple, cotangent: Float[Array, "step *batch shot column row"]
-) -> tuple:
+def recompute_backward(layout: Layout, residual: tuple, cotangent: Array) -> tuple:
     """Cotangents of m and of the source terms; each segment is run again from its checkpoint."""
     medium, source, checkpoints = residual
     loop = Leapfrog(medium, source, layout)
@@ -142,9 +144,9 @@ def recompute_backward(
 
         return lax.fori_loop(0, stop - first, back, carry)
 
-    start = (loop.zeros, loop.zeros), jnp.zeros_like(medium.m), jnp.zeros_like(source.terms)
-    _, m_bar, terms = lax.fori_loop(0, segments, segment, start)
-    return -(2 * layout.keep_pairs or 1) * m_bar, terms
+    start = (loop.zeros, loop.zeros), loop.zeros, jnp.zeros_like(source.terms)
+    _, images, terms = lax.fori_loop(0, segments, segment, start)
+    return to_model(images, layout), terms
 
 
 def _segments(layout: Layout) -> tuple[int, int, int]:
@@ -156,3 +158,12 @@ def _segments(layout: Layout) -> tuple[int, int, int]:
 
 def _at(stack: Array, index: Array) -> Array:
     return lax.dynamic_index_in_dim(stack, index, 0, keepdims=False)
+
+
+def _packed(field: Array, layout: Layout) -> Array:
+    """As bfloat16 on request; as plain bits, since XLA on a CPU would convert the whole store at every write."""
+    return lax.bitcast_convert_type(field.astype(jnp.bfloat16), jnp.uint16) if layout.keep_half else field
+
+
+def _unpacked(kept: Array, dtype: jnp.dtype) -> Array:
+    return lax.bitcast_convert_type(kept, jnp.bfloat16).astype(dtype) if kept.dtype == jnp.uint16 else kept

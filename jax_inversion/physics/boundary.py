@@ -12,8 +12,8 @@ def damping(grid: Grid, width_m: float = DAMPING_WIDTH_M) -> Float[np.ndarray, "
     """Damping coefficient in 1/m of the term damp u_t, in every cell; zero in the section.
 
     Devito's profile for a layer of ``width_m``: 1.5 ln(1000) / width (p - sin(2 pi p) / (2 pi)), with p the depth into
-    the layer over its width (one metre is added to the depth, as Devito counts cells of 1 m). Sides add up in the corners.
-    It reflects low frequencies; those reflections are part of the challenge's data.
+    the layer over its width (one metre is added to the depth, as Devito counts cells of 1 m). Sides add up in the
+    corners. It reflects low frequencies; those reflections are part of the challenge's data.
     """
     x, z = (_profile(grid, axis, width_m) for axis in (0, 1))
     return x[:, None] + z[None, :]

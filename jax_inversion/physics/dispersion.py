@@ -53,7 +53,7 @@ def trace_matrices(
     duration_s = (nt - 1) * dt_s
     omega = _frequencies(duration_s, step_s, peak_hz)
     warped = _warped(omega, step_s, like_step_s)
-    t_s = np.arange(steps) * step_s
+    t_s = np.arange(1, steps + 1) * step_s  # a record starts with the field after the first step
     taper = np.where(t_s <= duration_s, 1, np.cos(np.pi / 2 * np.clip((t_s - duration_s) / TAIL_S, 0, 1)) ** 2)
     analysis = np.exp(-1j * np.outer(warped, t_s)) * (taper * step_s)
     spacing = omega[1] / np.pi

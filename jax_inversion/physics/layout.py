@@ -19,7 +19,8 @@ class Layout(NamedTuple):
     free_surface: bool
     windows: bool
     keep_pairs: int  # the gradient keeps one step of this many pairs; 0: every step
-    keep_dtype: str
+    keep_half: bool  # as bfloat16
+    hear: bool  # the gradient with respect to the source terms is wanted
     memory: Literal["store", "recompute"]
 
     @property

@@ -2,11 +2,11 @@
 
     m (u+ - 2 u + u-) / dt^2 + damp (u+ - u-) / (2 dt) = laplace(u) + q        m = 1 / v^2
 
-Row k of a record is the wavefield at step k; source term k enters the wavefield of step k + 1.
+Source term n makes u[n+1] out of u[n] and u[n-1]; the field is zero up to u[0], and row n of a record holds u[n+1].
 The Laplacian between walls of zeros is symmetric, so the adjoint field p obeys the same recursion in reverse time, with
 the record's cotangent g as its source (d = damp dt / 2):
 
-    (m + d) p[n] - 2 m p[n+1] + (m - d) p[n+2] = dt^2 laplace(p[n+1]) + g[n]
+    (m + d) p[n+1] - 2 m p[n+2] + (m - d) p[n+3] = dt^2 laplace(p[n+2]) + g[n]
 """
 
 import jax.numpy as jnp
@@ -48,11 +48,14 @@ class Leapfrog:
         after = self.step(u, before, self._force(2 * i, u) if sounding else None)
         return self.step(after, u, self._force(2 * i + 1, u) if sounding else None), after
 
-    def note(self, record: Array, i: Array, u: Array, after: Array) -> Array:
-        """Write u[2i] and u[2i+1] into the record."""
+    def note(self, record: Array, i: Array, fields: tuple) -> Array:
+        """Write the fields that pair i ended with into the record.
+
+        (Noting the field that it starts from would keep that alive while it is overwritten: XLA would copy it.)
+        """
         slab = self.layout.record_slab
-        record = lax.dynamic_update_index_in_dim(record, u[..., *slab], 2 * i, 0)
-        return lax.dynamic_update_index_in_dim(record, after[..., *slab], 2 * i + 1, 0)
+        record = lax.dynamic_update_index_in_dim(record, fields[1][..., *slab], 2 * i, 0)
+        return lax.dynamic_update_index_in_dim(record, fields[0][..., *slab], 2 * i + 1, 0)
 
     def _force(self, n: Array, like: Array) -> Array:
         s = self.source
@@ -60,23 +63,23 @@ class Leapfrog:
         return jnp.expand_dims(force, tuple(range(like.ndim - 3)))
 
     def adjoint_pair(self, i: Array, fields: tuple, injected: Array) -> tuple[Array, Array]:
-        """(p[2i+2], p[2i+3]) to (p[2i], p[2i+1]); ``injected`` comes from ``to_inject``."""
+        """(p[2i+3], p[2i+4]) to (p[2i+1], p[2i+2]); ``injected`` comes from ``to_inject``."""
         p, later = fields
-        between = self._inject(self.step(p, later, None), injected[2 * i + 1])
-        return self._inject(self.step(between, p, None), injected[2 * i]), between
+        between = self._inject(self.step(p, later, None), injected, 2 * i + 1)
+        return self._inject(self.step(between, p, None), injected, 2 * i), between
 
     def to_inject(self, cotangent: Float[Array, "step *batch shot column row"]) -> Array:
         return cotangent / self.total[..., *self.layout.record_slab][None]
 
-    def _inject(self, field: Array, slab: Array) -> Array:
+    def _inject(self, field: Array, injected: Array, row: Array) -> Array:
         columns, rows = self.layout.record_slab
-        starts = (*(0,) * (field.ndim - 2), columns.start, rows.start)
-        return lax.dynamic_update_slice(field, field[..., columns, rows] + slab, starts)
+        slab = field[..., columns, rows] + lax.dynamic_index_in_dim(injected, row, 0, keepdims=False)
+        return lax.dynamic_update_slice(field, slab, (*(0,) * (field.ndim - 2), columns.start, rows.start))
 
-    def hear(self, terms: Array, i: Array, p: Array, between: Array) -> Array:
-        """Cotangents of source terms 2i + 1 and 2i, from the adjoint fields p[2i+2] and p[2i+1]."""
+    def hear(self, terms: Array, i: Array, fields: tuple) -> Array:
+        """Cotangents of source terms 2i and 2i + 1, from the adjoint fields p[2i+1] and p[2i+2]."""
         foot = self.layout.foot
-        for n, field in ((2 * i + 1, p), (2 * i, between)):
+        for n, field in zip((2 * i, 2 * i + 1), fields, strict=True):
             heard = jnp.einsum("...sXZ,sX,Z->", field[..., :foot], self.source.x, self.source.z[:foot])
             terms = lax.dynamic_update_index_in_dim(terms, heard * self.square, n, 0)
         return terms

@@ -1,8 +1,9 @@
 """What a coarse grid misses of a source that is nearer to a receiver than a few cells.
 
 Near its source the field is quasi-static, q(t) times a Green's function of the Laplacian with a kink that no
-band-limited grid carries. The missing part depends on the geometry only, neither on the model nor on frequency, so it is a constant
-(shot, receiver) matrix times the wavelet: for a receiver two 5 m cells from the source it is 4 % of the trace.
+band-limited grid carries. The missing part depends on the geometry only, neither on the model nor on frequency, so it
+is a constant (shot, receiver) matrix times the wavelet: for a receiver two 5 m cells from the source it is 4 % of the
+trace.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The time loop as one differentiable function: all shots and models at once, its derivative the adjoint-state method."""
+"""The time loop as one differentiable function: all shots and models at once, with an adjoint-state derivative."""
 
 from functools import partial
 
@@ -13,17 +13,18 @@ from .leapfrog import Leapfrog
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def propagate(medium: Medium, source: Source, layout: Layout) -> Float[Array, "step *batch shot column row"]:
-    """The wavefield in the cells around the receivers, at every step.
+    """The wavefield in the cells around the receivers after every step.
 
     Differentiable in reverse with respect to ``medium.m`` and ``source.terms``, by the adjoint-state method and with
     the memory policy of the layout. The absorbing layer and the geometry are **not** differentiated: the cotangents of
-    ``medium.damp``, ``source.x`` and ``source.z`` are zero. ``jax.jvp`` is not defined.
+    ``medium.damp``, ``source.x`` and ``source.z`` (unless ``layout.hear``, of ``source.terms`` too) are zero.
+    ``jax.jvp`` is not defined.
     """
     loop = Leapfrog(medium, source, layout)
 
     def turn(i, fields, rest, depth, sounding):
         after = loop.pair(i, fields, sounding)
-        return after, (loop.note(*rest, i, fields[0], after[1]),)
+        return after, (loop.note(*rest, i, after),)
 
     start = (loop.zeros, loop.zeros), (loop.empty_record(),)
     return windows.run(turn, *start, windows.bounds(medium.m, layout), layout, 1, reverse=False)[1][0]

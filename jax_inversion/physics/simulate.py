@@ -16,8 +16,8 @@ from ..survey import Survey
 from . import dispersion, stencil
 from .boundary import DAMPING_WIDTH_M, damping
 from .grid import Grid
-from .near_field import missing_static_field
 from .layout import Layout, Medium, Source
+from .near_field import missing_static_field
 from .propagator import propagate
 from .wavelet import ricker
 
@@ -38,7 +38,7 @@ def simulate(
     windows: bool = True,
     time_correction: bool = True,
     keep_every_s: float = 4e-3,
-    keep_dtype: Literal["float32", "bfloat16"] | None = None,
+    keep_half: bool = False,
     memory: Literal["store", "recompute"] = "store",
 ) -> Gathers:
     """Shot gathers (*batch, shot, time, receiver) of velocity models (*batch, x, depth) in km/s.
@@ -64,7 +64,7 @@ def simulate(
         windows,
         time_correction,
         keep_every_s,
-        keep_dtype or str(velocity.dtype),
+        keep_half,
         memory,
         given_wavelet=wavelet is not None,
     )
@@ -85,7 +85,7 @@ class Plan:
     windows: bool
     time_correction: bool
     keep_every_s: float
-    keep_dtype: str
+    keep_half: bool
     memory: Literal["store", "recompute"]
     given_wavelet: bool
 
@@ -145,7 +145,8 @@ class Plan:
             free_surface=self.free_surface,
             windows=self.windows,
             keep_pairs=self.keep_pairs,
-            keep_dtype=self.keep_dtype,
+            keep_half=self.keep_half,
+            hear=self.given_wavelet,
             memory=self.memory,
         )
 

@@ -15,8 +15,8 @@ def second_derivative(order: int, like: float = 0.0) -> tuple[float, ...]:
     """Taps c_0 ... c_M of a symmetric stencil for the second derivative on a unit grid, M = order / 2.
 
     The taps match the Taylor series of the symbol to the given order. With ``like = h0 / h`` the symbol they match is
-    not the exact -k^2 but that of the *second-order* stencil on a grid of spacing h0: -(2 sin(k h0 / 2) / h0)^2. A coarse
-    grid then has the same numerical dispersion as the fine grid that made the data, at no cost.
+    not the exact -k^2 but that of the *second-order* stencil on a grid of spacing h0: -(2 sin(k h0 / 2) / h0)^2. A
+    coarse grid then has the same numerical dispersion as the fine grid that made the data, at no cost.
     """
     if order not in ORDERS:
         raise ValueError(f"stencil order {order} is not one of {ORDERS}")

@@ -6,7 +6,6 @@ exact (Dirichlet walls that no recorded energy meets) and about halves the work.
 backwards: cutting a field and setting it into zeros are each other's transpose, so it stays the exact adjoint.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
