@@ -27,10 +27,10 @@ def calibrate(
 ) -> dict[str, Any]:
     """Fit gain, sign and delay of the simulator to the first ``count`` samples below ``data`` that have a model.
 
-    Returns ``samples`` (one dict each: id, gain, delay_ms, residual, late, matched, matched_late, shots), the medians of
-    the same figures, ``sign``, ``gain_spread`` (relative) and ``judgement``, a sentence. Residuals are relative L2
-    differences, whole and after 0.35 s (``late``), before and after the fit (``matched``); late ones are None for records
-    that end before. ``shots`` has the same four, each a list over the shots.
+    Returns ``samples`` (one dict each: id, gain, delay_ms, residual, late, matched, matched_late, shots), the medians
+    of the same figures, ``sign``, ``gain_spread`` (relative) and ``judgement``, a sentence. Residuals are relative L2
+    differences, whole and after 0.35 s (``late``), before and after the fit (``matched``); late ones are None for
+    records that end before. ``shots`` has the same four, each a list over the shots.
 
     Raises:
         UserError: no sample with gathers and model, or a bad one.
@@ -121,8 +121,8 @@ def _row(of: dict[str, Any]) -> str:
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m jax_inversion.calibrate",
-        description="Compare the simulator with samples that have gathers and model: gain, sign and delay, the residual "
-        "of each shot, and whether simulated samples would do as training data for these.",
+        description="Compare the simulator with samples that have gathers and model: gain, sign and delay, the "
+        "residual of each shot, and whether simulated samples would do as training data for these.",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="samples with their velocity models")
     parser.add_argument("--count", type=int, default=8, metavar="N", help="how many of them, the first (default 8)")

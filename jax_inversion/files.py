@@ -1,11 +1,14 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -26,6 +29,13 @@ def write_aside(path: Path | str) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def save_array(path: Path | str, array: np.ndarray) -> None:
+    """Write ``array`` as .npy. ``OSError`` on a full disk, where np.save may lose the last bytes silently."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    Path(path).write_bytes(buffer.getbuffer())
 
 
 def recover(path: Path | str) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import UserError
-from ..files import write_aside
+from ..files import save_array, write_aside
 from ..progress import track
 from ..survey import Survey
 
@@ -153,9 +153,9 @@ def write_sample(
     with write_aside(path) as aside:
         aside.mkdir()
         for name, gather in zip(survey.gather_files, gathers, strict=True):
-            np.save(aside / name, gather, allow_pickle=False)
+            save_array(aside / name, gather)
         if velocity is not None:
-            np.save(aside / survey.model_file, np.asarray(velocity, np.float64), allow_pickle=False)
+            save_array(aside / survey.model_file, np.asarray(velocity, np.float64))
     return path
 
 

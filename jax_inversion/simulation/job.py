@@ -12,7 +12,7 @@ from .. import geology, physics
 from ..arrays import Velocity
 from ..data.folders import Sample, find_samples, read_velocity, write_sample
 from ..errors import UserError
-from ..files import write_aside
+from ..files import save_array, write_aside
 from ..survey import Survey
 
 BLENDED = 3  # models in one blend: the mean of many would be smooth
@@ -64,10 +64,9 @@ def is_whole(job: Job, sample_id: str) -> bool:
         shape = np.load(wanted[0], mmap_mode="r", allow_pickle=False).shape
     except (OSError, ValueError, EOFError):
         return False
-    if shape != job.survey.gathers_shape[1:]:
-        raise UserError(
-            f"{wanted[0]}: shape is {shape}, this survey's {job.survey.gathers_shape[1:]}; use another --out"
-        )
+    expected = job.survey.gathers_shape[1:]
+    if shape != expected:
+        raise UserError(f"{wanted[0]}: shape is {shape}, this survey's is {expected}; give another --out")
     return True
 
 
@@ -82,7 +81,7 @@ def make(job: Job, k: int) -> None:
     if isinstance(job.truth, Path):
         with write_aside(job.truth / sample_id) as aside:
             aside.mkdir()
-            np.save(aside / job.survey.model_file, velocity.astype(np.float64), allow_pickle=False)
+            save_array(aside / job.survey.model_file, velocity.astype(np.float64))
     write_sample(job.out, sample_id, job.survey, gathers, velocity if job.truth is True else None)
 
 

@@ -38,7 +38,7 @@ class Simulated:
         return np.arange(self.gathers.shape[1]) * self.dt_s
 
     def delayed(self, delay_s: float, derivative: int = 0) -> np.ndarray:
-        """float64 gathers later by ``delay_s``: zero before their first sample, NaN where more than the last is needed."""
+        """float64 gathers later by ``delay_s``: zero before their first sample, NaN where their end is passed."""
         at = self.times_s - delay_s
         values = self.spline(np.clip(at, 0, self.times_s[-1]), nu=derivative)
         values[:, at < 0] = 0

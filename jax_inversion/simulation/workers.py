@@ -50,11 +50,12 @@ def run(job: Job, ks: Sequence[int], workers: int) -> Iterator[int]:
 
 
 def _share(job: Job, ks: list[int], workers: int) -> Iterator[int]:
-    todo, asked = iter(ks), {}
-    children = [_start(job) for _ in range(min(workers, len(ks)))]
+    todo, asked, children = iter(ks), {}, []
     try:
         with selectors.DefaultSelector() as listening:
-            for child in children:
+            for _ in range(min(workers, len(ks))):
+                child = _start(job)
+                children.append(child)
                 asked[child] = _ask(child, todo)
                 listening.register(child.stdout, selectors.EVENT_READ, child)
             for _ in ks:
@@ -70,6 +71,7 @@ def _share(job: Job, ks: list[int], workers: int) -> Iterator[int]:
             child.kill()
         for child in children:
             child.wait()
+            child.stdin.close()
             child.stdout.close()
 
 

@@ -1,0 +1,233 @@
+"""The simulate front door: layout, shards, resuming after a kill, workers that end, and what it refuses."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jax_inversion import config, geology
+from jax_inversion import simulate as door
+from jax_inversion.data.folders import check_samples, find_samples, read_velocity, write_sample
+from jax_inversion.errors import RunError, UserError
+from jax_inversion.simulate import simulate
+from jax_inversion.survey import Survey
+
+TINY = Survey(
+    nx=16, nz=24, spacing_m=5.0, nt=101, dt_s=1e-3, source_x_m=(0.0, 75.0), source_z_m=20.0,
+    receiver_x_m=(0.0, 40.0, 75.0), receiver_z_m=10.0,
+)  # fmt: skip
+COUNT, SEED, PRESET = 5, 3, "layered"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_compilations(tmp_path_factory: pytest.TempPathFactory):
+    """The workers of this file compile once between them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The set that an uninterrupted run makes."""
+    out = tmp_path_factory.mktemp("whole") / "set"
+    simulate(out, COUNT, seed=SEED, geology=PRESET, workers=2, survey=TINY)
+    return out
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with an accelerator: no worker processes."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below ``folder``, hidden ones too."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def command(folder: Path, out: Path, *options: object, **kwargs: object) -> subprocess.Popen:
+    preset = folder / "tiny.toml"
+    config.save(config.Config(survey=TINY), preset)
+    fixed = ["--out", out, "--seed", SEED, "--geology", PRESET, "--survey", preset]
+    words = [sys.executable, "-m", "jax_inversion.simulate", *fixed, *options]
+    return subprocess.Popen(
+        [str(w) for w in words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **kwargs
+    )
+
+
+def wait_for(condition, what: str) -> None:
+    until = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def children_of(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in found.read_text().split()] if found.exists() else []
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_samples_have_the_challenges_layout(whole: Path) -> None:
+    samples = find_samples(whole, None, TINY)
+    assert [s.id for s in samples] == [f"layered-s3-{k:08d}" for k in range(COUNT)]
+    assert check_samples(samples, TINY, velocity=True) == samples
+    assert np.load(samples[0].path / TINY.gather_files[1]).dtype == np.float32
+    assert np.load(samples[0].path / TINY.model_file).dtype == np.float64
+
+
+def test_model_depends_on_seed_and_number_only(whole: Path) -> None:
+    key = jax.random.fold_in(jax.random.key(SEED), 4)
+    drawn = geology.draw(key, TINY, PRESET)
+    found = read_velocity(find_samples(whole, None, TINY)[4], TINY)
+    np.testing.assert_allclose(found, drawn, rtol=1e-5)
+
+
+def test_shards_side_by_side_make_the_same_set(whole: Path, tmp_path: Path) -> None:
+    shards = [
+        command(tmp_path, tmp_path / "set", "--start", a, "--count", n, "--workers", 1) for a, n in ((0, 2), (2, 3))
+    ]
+    for shard in shards:
+        _, said = shard.communicate()
+        assert shard.returncode == 0, said
+    assert content(tmp_path / "set") == content(whole)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="follows processes in /proc")
+def test_killed_run_leaves_no_process_and_is_completed_by_the_next(whole: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "set"
+    run = command(tmp_path, out, "--count", COUNT, "--workers", 1)
+    wait_for(lambda: out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()), "a sample")
+    (worker,) = children_of(run.pid)
+    run.kill()
+    run.communicate()
+    wait_for(lambda: not alive(worker), "the worker's end")
+    names = {p.name for p in find_samples(out, None, TINY)[0].path.iterdir()}
+    assert names == {*TINY.gather_files, TINY.model_file}
+    torn = out / f".layered-s3-{COUNT - 1:08d}.abcdefgh.partial"  # as a kill in the middle of writing leaves
+    (torn / "inside").mkdir(parents=True)
+    others = out / ".layered-s3-00000999.abcdefgh.partial"  # another shard's, at work
+    others.mkdir()
+    simulate(out, COUNT, seed=SEED, geology=PRESET, workers=2, survey=TINY)
+    assert f"of {COUNT} samples are there already" in capsys.readouterr().out
+    assert not torn.exists() and others.exists()
+    assert content(out) == content(whole)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="follows processes in /proc")
+@pytest.mark.parametrize("victim", ["run", "worker"])
+def test_interrupted_run_and_killed_worker_end_everything(victim: str, tmp_path: Path) -> None:
+    run = command(tmp_path, tmp_path / "set", "--count", 50, "--workers", 2, start_new_session=True)
+    wait_for(lambda: len(children_of(run.pid)) == 2, "two workers")
+    workers = children_of(run.pid)
+    os.kill(*((run.pid, signal.SIGINT) if victim == "run" else (workers[0], signal.SIGKILL)))
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 1 and "Traceback" not in said
+    wanted = "interrupted; run the same command again" if victim == "run" else "its worker was killed by signal 9"
+    assert wanted in said
+    wait_for(lambda: not any(map(alive, workers)), "the workers' end")
+    assert not [p for p in (tmp_path / "set").iterdir() if p.name.startswith(".")]
+
+
+def test_existing_samples_are_left_alone(whole: Path, in_process, capsys) -> None:
+    before = {p: p.stat().st_mtime_ns for p in whole.rglob("*")}
+    assert len(simulate(whole, 3, start=2, seed=SEED, geology=PRESET, survey=TINY)) == 3
+    assert {p: p.stat().st_mtime_ns for p in whole.rglob("*")} == before
+    assert "3 of 3 samples are there already" in capsys.readouterr().out
+
+
+def test_truth_apart_and_given_models(whole: Path, in_process, tmp_path: Path) -> None:
+    ids = simulate(tmp_path / "set", None, source=whole, start=1, truth=tmp_path / "truth", survey=TINY)
+    assert ids == [s.id for s in find_samples(whole, None, TINY)][1:]
+    assert sorted(p.name for p in (tmp_path / "set" / ids[0]).iterdir()) == sorted(TINY.gather_files)
+    for sample_id in ids:
+        for root, name in ((tmp_path / "truth", TINY.model_file), (tmp_path / "set", TINY.gather_files[0])):
+            known = np.load(whole / sample_id / name)
+            np.testing.assert_allclose(np.load(root / sample_id / name), known, atol=1e-5 * np.abs(known).max())
+
+
+def test_no_truth(in_process, tmp_path: Path) -> None:
+    (sample_id,) = simulate(tmp_path, 1, geology=PRESET, truth=False, survey=TINY)
+    assert not (tmp_path / sample_id / TINY.model_file).exists()
+
+
+def test_blends_are_new_models_within_the_old_ones_bounds(whole: Path, in_process, tmp_path: Path) -> None:
+    old = np.stack([read_velocity(s, TINY) for s in find_samples(whole, None, TINY)])
+    for name in ("a", "b"):
+        assert simulate(tmp_path / name, 2, blend=whole, survey=TINY) == ["blend-s0-00000000", "blend-s0-00000001"]
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    new = np.stack([read_velocity(s, TINY) for s in find_samples(tmp_path / "a", None, TINY)])
+    assert new.min() >= old.min() and new.max() <= old.max()
+    assert np.abs(new[0] - new[1]).max() > 0.01
+    assert all(np.abs(model - other).max() > 0.01 for model in new for other in old)
+
+
+def test_a_full_disk_leaves_nothing_partial(in_process, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))  # room for the gathers, not for all of the model
+    try:
+        with pytest.raises(RunError, match=r"sample layered-s0-00000000: cannot write .*File too large"):
+            simulate(tmp_path, 1, geology=PRESET, survey=TINY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_cannot_be_simulated_is_named(in_process, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_sample(models, "quick", TINY, np.zeros(TINY.gathers_shape), np.full(TINY.model_shape, 9.0))
+    with pytest.raises(UserError, match=r"sample quick: .*Courant"):
+        simulate(tmp_path / "set", None, source=models, survey=TINY)
+
+
+def test_folder_of_another_survey_is_refused(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"shape is \(101, 3\), this survey's is \(51, 3\)"):
+        simulate(whole, 1, seed=SEED, geology=PRESET, survey=TINY.with_interval(2e-3))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"geology": "lunar"}, "'lunar' is unknown; there are marine, "),
+        ({"count": -1}, "--count is -1"),
+        ({"start": -1}, "--start is -1"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"workers": -1}, "--workers is -1"),
+        ({"spacing_m": 0.0}, "--spacing is 0.0 m"),
+        ({"count": None}, "--count N"),
+        ({"blend": "a", "source": "b"}, "not both"),
+        ({"blend": "nowhere"}, "nowhere: no such folder"),
+        ({"out": __file__}, "is a file"),
+    ],
+)
+def test_refusals(given: dict, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        simulate(**({"out": tmp_path / "set", "count": 1, "survey": TINY} | given))
+    assert not (tmp_path / "set").exists()
+
+
+def test_models_may_not_come_from_where_samples_go(whole: Path) -> None:
+    with pytest.raises(UserError, match="is where the models come from"):
+        simulate(whole, 1, blend=whole, survey=TINY)
+
+
+def test_wrong_command_ends_with_code_2(capsys, tmp_path: Path) -> None:
+    assert door.main(["--out", str(tmp_path / "set"), "--count", "1", "--geology", "lunar"]) == 2
+    assert capsys.readouterr().err.startswith("error: --geology 'lunar' is unknown")
