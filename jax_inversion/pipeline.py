@@ -16,7 +16,6 @@ from .analyze import text as analysis_text
 from .cli import front_door
 from .config import Config
 from .data.folders import Sample, find_samples, read_velocity
-from .data.split import is_validation
 from .errors import UserError
 from .files import write_aside
 from .infer import decimated, infer
@@ -27,7 +26,7 @@ from .score import score
 from .score import text as score_text
 from .simulate import simulate
 from .train import open_store, train
-from .training import Restored, restore
+from .training import Restored, restore, split
 from .training.step import resize_base
 
 
@@ -90,26 +89,24 @@ def _yardsticks(restored: Restored, config: Config, data: Path, run: Path) -> It
     if restored.base is not None:
         tests = {s.id: s for s in find_samples(data, "test", survey)}
         pairs = [(tests[s.id], s) for s in truths]
-        yield "linear baseline", summarise(_linear(restored, config, pairs), survey)
+        yield "linear baseline", summarise(_baseline(restored, config, pairs, "linear"), survey)
+        if config.model.base_kernel == "laplace":
+            yield "kernel regression", summarise(_baseline(restored, config, pairs, "laplace"), survey)
 
 
 def _median_profile(config: Config, data: Path, run: Path) -> np.ndarray:
     store, section = open_store(config, data, run), config.data
-    rows = [
-        k
-        for k, name in enumerate(store.ids)
-        if not is_validation(name, section.validation_fraction, section.split_seed)
-    ]
+    rows = split(store, section.validation_fraction, section.split_seed).train
     some = store.velocities[rows, :: max(1, config.survey.nx // 30)]
     return np.median(some, axis=(0, 1))
 
 
-def _linear(
-    restored: Restored, config: Config, pairs: Sequence[tuple[Sample, Sample]]
+def _baseline(
+    restored: Restored, config: Config, pairs: Sequence[tuple[Sample, Sample]], kernel: str
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     truths = iter(pairs)
     for batch, gathers in decimated([test for test, _ in pairs], config, config.infer.batch_size):
-        coarse = ridge.predict(restored.base, "linear", gathers)
+        coarse = ridge.predict(restored.base, kernel, gathers)
         for prediction in np.asarray(resize_base(coarse, config.survey.model_shape))[: len(batch)]:
             test, truth = next(truths)
             yield test.id, read_velocity(truth, config.survey), prediction

@@ -18,6 +18,7 @@ from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
 from jax_inversion.inference import check_submission, make_predict, postprocess, read_submission
 from jax_inversion.models import ridge
+from jax_inversion.models.grids import cell_means
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.checkpoints import Meta, save
@@ -208,7 +209,9 @@ def test_the_baseline_reaches_the_networks_on_their_grid():
     gathers = rng.normal(size=(6, *survey.gathers_shape)).astype(np.float32)
     velocity = rng.uniform(1.5, 4.5, (6, *survey.model_shape)).astype(np.float32)
     settings = {"dt_s": 4e-3, "interval_s": 8e-3, "std": 1.0}
-    arrays, _ = ridge.fit(ridge.features(gathers, **settings), ridge.coarsen(velocity, 10.0, 20.0), 0.1)
+    arrays, points = ridge.project(ridge.features(gathers, **settings))
+    fitted, _ = ridge.fit("linear", points, arrays["signs"], cell_means(np.log(velocity), (6, 10)), 0.1)
+    arrays |= {f"linear_{name}": array for name, array in fitted.items()}
     arrays |= {name: np.float32(value) for name, value in settings.items()}
     config = tiny_config(model={"base": "ridge"})
     base = infer.base_of(SimpleNamespace(config=config, base=arrays, survey=survey))(gathers[:2])

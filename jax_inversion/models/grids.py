@@ -3,6 +3,9 @@
 Grids are (batch, row, column, channel).
 """
 
+from collections.abc import Iterable
+from functools import cache
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -29,15 +32,20 @@ def interpolation_matrix(size: int, new_size: int) -> np.ndarray:
     return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(size)[None, :])).astype(np.float32)
 
 
-def cell_means(fields: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(n, *shape) float32: means of (n, x, depth) over coarser cells that share the extent, parts of cells counted.
+def cell_means(fields: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """(n, *shape) float32: means of (x, depth) fields over coarser cells that share the extent, parts of cells counted.
 
-    One field at a time, so that ``fields`` may be larger than memory.
+    One field at a time, so that all together may be larger than memory.
     """
-    x, z = (_overlaps(size, new_size) for size, new_size in zip(fields.shape[1:], shape, strict=True))
-    return np.stack([x @ field @ z.T for field in fields]).astype(np.float32)
+
+    def means(field: np.ndarray) -> np.ndarray:
+        x, z = (_overlaps(size, new_size) for size, new_size in zip(field.shape, shape, strict=True))
+        return x @ field @ z.T
+
+    return np.stack([means(field) for field in fields])
 
 
+@cache
 def _overlaps(size: int, new_size: int) -> np.ndarray:
     edges = np.linspace(0, size, new_size + 1)
     low = np.maximum(edges[:-1, None], np.arange(size)[None, :])

@@ -37,7 +37,8 @@ def fit_base(config: Config, samples: Samples) -> Base | None:
         return None
     settings = {"dt_s": survey.dt_s, "interval_s": section.base_dt_s, "std": store.std}
     inputs = ridge.features(store.gathers, **settings)
-    targets = cell_means(np.log(store.velocities[samples.train]), coarse_shape(survey, section.base_spacing_m))
+    logarithms = (np.log(store.velocities[row]) for row in samples.train)
+    targets = cell_means(logarithms, coarse_shape(survey, section.base_spacing_m))
     arrays, points = ridge.project(inputs[samples.train])
     arrays |= {name: np.float32(value) for name, value in settings.items()}
     others = ridge.components(arrays, inputs[samples.validation])
