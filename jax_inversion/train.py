@@ -26,7 +26,6 @@ def train(config: Config, data: Path | None = None, run: Path | None = None) -> 
     data = data or config.data.root
     if not data:
         raise UserError("no data: give --data DIR, or root in the config's [data] section")
-    training.check_run(run, config)
     store = open_store(config, Path(data), run)
     configs.save(config, run / "config.toml")
     samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
@@ -40,10 +39,14 @@ def train(config: Config, data: Path | None = None, run: Path | None = None) -> 
 
 
 def open_store(config: Config, data: Path, run: Path) -> Store:
-    """The packed training samples of a run; packed now where they are not yet."""
-    section = config.preprocess
+    """The packed training samples of a run; packed now where they are not yet.
+
+    ``UserError``, before anything is written, if the run was begun with other settings or samples.
+    """
+    section, found = config.preprocess, find_samples(data, "train", config.survey)
+    training.check_run(run, config, [sample.id for sample in found])
     return pack(
-        find_samples(data, "train", config.survey),
+        found,
         config.survey,
         run / "store" / "train",
         dt_s=section.dt_s,

@@ -79,12 +79,15 @@ def save(
 ) -> None:
     """Write the checkpoints ``names``. Each replaces its predecessor only when it is complete."""
     values = to_dict(state)
-    weights = {name: values.pop(name) for name in _PREDICTION} | {"base": dict(base) if base else None}
+    base = base or {}
+    full = {name: array for name, array in base.items() if array.size}
+    empty = {name: (array.shape, array.dtype.name) for name, array in base.items() if not array.size}  # Orbax has none
+    weights = {name: values.pop(name) for name in _PREDICTION} | {"base": full or None}
     items = ocp.args.Composite(
         weights=ocp.args.StandardSave(weights),
         optimiser=ocp.args.StandardSave(values),
         data=ocp.args.JsonSave(dict(data_state)),
-        meta=ocp.args.JsonSave(meta.as_dict()),
+        meta=ocp.args.JsonSave(meta.as_dict() | {"empty_base": empty}),
     )
     for name in names:
         with write_aside(run / FOLDER / name) as aside, _checkpointer() as checkpointer:
@@ -95,7 +98,10 @@ def restore(spec: Path | str) -> Restored:
     """Read RUN (its best), RUN/best, RUN/latest or RUN/epoch_10 for prediction; ``UserError`` if missing or damaged."""
     path = resolve(spec)
     meta = read_meta(path)
-    weights = _read(path, weights=ocp.args.StandardRestore()).weights
+    items = _read(path, weights=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
+    weights, empty = items.weights, items.meta["empty_base"]
+    if weights["base"]:
+        weights["base"] |= {name: np.zeros(shape, dtype) for name, (shape, dtype) in empty.items()}
     fields = {name: value for name, value in vars(meta).items() if name != "data_ids"}
     return Restored(path=path, **fields, **weights)
 

@@ -17,8 +17,8 @@ from . import checkpoints
 from .assembly import assemble
 from .base import Base
 from .interrupt import asked_to_stop
-from .resume import refuse_changes
-from .samples import Samples, on_loss_grid
+from .resume import OTHER_SAMPLES, refuse_changes
+from .samples import Samples, fingerprint, on_loss_grid
 from .tracking import Tracker
 from .validation import validate
 from .watch import Watch
@@ -141,7 +141,7 @@ class Training:
             step=self.done,
             epoch=self.done // self.per_epoch,
             metrics=self.metrics,
-            data_ids=self.samples.fingerprint,
+            data_ids=fingerprint(self.store.ids),
         )
         arrays = self.base.arrays if self.base is not None else None
         checkpoints.save(self.run, names, self.state, meta, self.data.get_state(), arrays)
@@ -149,10 +149,8 @@ class Training:
 
     def _check(self, meta: checkpoints.Meta) -> None:
         refuse_changes(meta.config, self.config, self.run)
-        if meta.data_ids != self.samples.fingerprint:
-            raise UserError(
-                f"{self.run}: a run cannot go on with other samples; give those it began with or another --run"
-            )
+        if (meta.data_ids, meta.std) != (fingerprint(self.store.ids), self.store.std):
+            raise UserError(f"{self.run}: {OTHER_SAMPLES}")
 
 
 def _percent(fraction: float) -> str:

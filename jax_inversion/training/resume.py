@@ -1,18 +1,22 @@
 """Which settings a run may change when it goes on."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .. import config as configs
 from ..config import Config
 from ..errors import UserError
 from . import checkpoints
+from .samples import fingerprint
 
 # A section, or a key of one: what the weights, the samples and their order depend on.
 FIXED = (
     "survey", "preprocess", "model", "ensemble", "data.validation_fraction", "data.split_seed",
     "train.batch_size", "train.accumulate", "train.seed", "train.ema_decay",
 )  # fmt: skip
+
+OTHER_SAMPLES = "a run cannot go on with other samples; give those it began with or another --run"
 
 
 def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
@@ -32,13 +36,16 @@ def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
     return list(changes.values())
 
 
-def check_run(run: Path, config: Config) -> None:
-    """Before anything is written: may the run, if it was begun, go on with ``config``?"""
+def check_run(run: Path, config: Config, ids: Sequence[str]) -> None:
+    """Before anything is written: may the run, if it was begun, go on with ``config`` and the samples ``ids``?"""
     for name in checkpoints.list_checkpoints(run):
         try:
-            before = checkpoints.read_meta(run / checkpoints.FOLDER / name).config
+            meta = checkpoints.read_meta(run / checkpoints.FOLDER / name)
         except UserError:
             continue  # another one may be readable; going on says what is wrong with this one
-        if changes := refuse_changes(before, config, run):
+        if changes := refuse_changes(meta.config, config, run):
             print(f"{run}: going on with {'; '.join(changes)}", file=sys.stderr)
+        # With bad samples left out only packing tells which remain, and going on compares those.
+        if not config.data.skip_bad and fingerprint(ids) != meta.data_ids:
+            raise UserError(f"{run}: {OTHER_SAMPLES}")
         return
