@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,15 @@ from .data.store import Store, pack
 from .errors import UserError
 
 
-def train(config: Config, data: Path | None = None, run: Path | None = None) -> Path:
+def train(
+    config: Config,
+    data: Path | None = None,
+    run: Path | None = None,
+    on_checkpoint: Callable[[], None] | None = None,
+) -> Path:
     """Train on the samples below ``data`` (default: ``data.root`` of the config) and return the run's folder.
 
-    A run that exists is gone on with. ``UserError`` if it was begun with other settings or samples, and if samples are
+    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``UserError`` if it was begun with other settings or samples, and if samples are
     bad.
     """
     run = Path(run or Path("runs") / config.model.name)
@@ -34,7 +39,7 @@ def train(config: Config, data: Path | None = None, run: Path | None = None) -> 
     def draw(truth: np.ndarray, prediction: np.ndarray, name: str) -> bytes:
         return plots.png(plots.comparison(truth, prediction, store.survey, title=name))
 
-    training.fit(config, samples, run, base, draw)
+    training.fit(config, samples, run, base, draw, on_checkpoint)
     return run
 
 

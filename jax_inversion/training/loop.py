@@ -28,14 +28,22 @@ SAVE_EVERY_S = 600.0  # at most between checkpoints, where epochs are long
 Draw = Callable[[np.ndarray, np.ndarray, str], bytes]
 
 
-def fit(config: Config, samples: Samples, run: Path, base: Base | None = None, draw: Draw | None = None) -> None:
+def fit(
+    config: Config,
+    samples: Samples,
+    run: Path,
+    base: Base | None = None,
+    draw: Draw | None = None,
+    on_checkpoint: Callable[[], None] | None = None,
+) -> None:
     """Train until ``config.train.epochs``; go on from RUN's newest checkpoint where there is one.
 
-    ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. Raises ``watch.Diverged`` when the
-    loss is not finite, ``UserError`` when RUN was begun with other settings or samples, and, when the process is asked
-    to end, ``KeyboardInterrupt`` after saving.
+    ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. ``on_checkpoint()`` is called when
+    all that a run needs to go on from here is on disk. Raises ``watch.Diverged`` when the loss is not finite,
+    ``UserError`` when RUN was begun with other settings or samples, and, when the process is asked to end,
+    ``KeyboardInterrupt`` after saving.
     """
-    training = Training(config, samples, run, base, draw)
+    training = Training(config, samples, run, base, draw, on_checkpoint)
     if training.done >= training.total:
         print(f"{run}: finished, {training.done} steps; raise train.epochs to train longer", file=sys.stderr)
     else:
@@ -45,8 +53,17 @@ def fit(config: Config, samples: Samples, run: Path, base: Base | None = None, d
 class Training:
     """A run under way. ``done`` counts the batches that each member has seen, of ``total``."""
 
-    def __init__(self, config: Config, samples: Samples, run: Path, base: Base | None, draw: Draw | None):
+    def __init__(
+        self,
+        config: Config,
+        samples: Samples,
+        run: Path,
+        base: Base | None,
+        draw: Draw | None,
+        on_checkpoint: Callable[[], None] | None,
+    ):
         self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
+        self.on_checkpoint = on_checkpoint
         self.store, self.size = samples.store, config.train.batch_size
         self.grids = base.grids if base is not None else None
         self.per_epoch = steps_per_epoch(len(samples.train), self.size)
@@ -146,6 +163,8 @@ class Training:
         arrays = self.base.arrays if self.base is not None else None
         checkpoints.save(self.run, names, self.state, meta, self.data.get_state(), arrays)
         self.saved = time.monotonic()
+        if self.on_checkpoint is not None and "latest" in names:
+            self.on_checkpoint()
 
     def _check(self, meta: checkpoints.Meta) -> None:
         refuse_changes(meta.config, self.config, self.run)
