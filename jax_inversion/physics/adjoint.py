@@ -32,7 +32,7 @@ def forward_turn(loop: Leapfrog, g: Array, fields: tuple, record: Array | None, 
     (u, before), ((end, middle), record) = fields, pair(first, (fields, record))
     seconds = [middle - 2 * u + before] + ([] if loop.layout.keep_pairs else [end - 2 * middle + u])
     update = _packed(jnp.stack(seconds), loop.layout)[None]
-    kept = lax.dynamic_update_slice(kept, update, (slot, *(0,) * (kept.ndim - 1)))
+    kept = lax.dynamic_update_slice(kept, update, (slot, *(jnp.zeros_like(slot),) * (kept.ndim - 1)))
     fields = end, middle
     if loop.layout.turn > 1:
         fields, record = lax.fori_loop(first + 1, first + loop.layout.turn, pair, (fields, record))

@@ -66,9 +66,9 @@ class Grid:
         """Kaiser-windowed sinc weights of the points ``where_m`` along an axis: Hicks (2002), doi:10.1190/1.1451454."""
         centres_m = self.centres_m(axis)
         if not (axis == 1 and self.free_surface):
-            return _kernel(where_m, centres_m, self.spacing_m)
-        weights = _kernel(where_m, centres_m, self.spacing_m)
-        image = _kernel(where_m, -centres_m, self.spacing_m)  # the kernel's part above the surface, sign reversed
+            return kernel(where_m, centres_m, self.spacing_m)
+        weights = kernel(where_m, centres_m, self.spacing_m)
+        image = kernel(where_m, -centres_m, self.spacing_m)  # the kernel's part above the surface, sign reversed
         return weights - image
 
     def check_inside(self) -> None:
@@ -85,9 +85,12 @@ class Grid:
             for value in values:
                 if not low <= value <= high:
                     raise UserError(f"survey.{what} = {value} m lies outside the grid, which spans {low} to {high} m")
+                if axis == 1 and self.free_surface and value <= 0:
+                    raise UserError(f"survey.{what} = {value} m is not below the free surface at depth 0")
 
 
-def _kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) -> np.ndarray:
+def kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) -> Float[np.ndarray, "point cell"]:
+    """Weights of the points on an endless line of cells."""
     offset = (np.asarray(where_m, float)[:, None] - centres_m[None, :]) / spacing_m
     window = np.i0(KAISER_B * np.sqrt(np.maximum(1 - (offset / HALF_WIDTH) ** 2, 0))) / np.i0(KAISER_B)
     return np.where(np.abs(offset) < HALF_WIDTH, np.sinc(offset) * window, 0)

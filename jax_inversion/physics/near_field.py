@@ -9,7 +9,7 @@ trace.
 import numpy as np
 from jaxtyping import Float
 
-from .grid import Grid
+from .grid import Grid, kernel
 
 _BOX_CELLS = 100
 _REACH_CELLS = 10  # farther away the field is smooth and nothing is missing
@@ -18,21 +18,30 @@ _REACH_CELLS = 10  # farther away the field is smooth and nothing is missing
 def missing_static_field(grid: Grid, taps: tuple[float, ...], fine_m: float) -> Float[np.ndarray, "shot receiver"]:
     """Static lattice Green's function of spacing ``fine_m`` minus the one that the grid's own sinc points deliver.
 
-    Both are computed by FFT in one periodic box; their common zero mode cancels.
+    Both are computed by FFT in one periodic box; their common zero mode cancels. Under a free surface the source's
+    image above it counts too.
     """
+    survey = grid.survey
+    missing = _missing(grid, taps, fine_m, survey.source_z_m)
+    return missing - _missing(grid, taps, fine_m, -survey.source_z_m) if grid.free_surface else missing
+
+
+def _missing(grid: Grid, taps: tuple[float, ...], fine_m: float, source_z_m: float) -> np.ndarray:
     survey, h = grid.survey, grid.spacing_m
+    missing = np.zeros((survey.shots, survey.receivers))
+    if abs(survey.receiver_z_m - source_z_m) > _REACH_CELLS * h:
+        return missing
     fine_per_cell = max(1, round(h / fine_m))
     fine = _green(_BOX_CELLS * fine_per_cell, h / fine_per_cell, (-2.0, 1.0))
     coarse_spectrum = np.fft.fft2(_green(_BOX_CELLS, h, taps))
-    source_z = _wrapped(grid, 1, survey.source_z_m)
+    source_z = _wrapped(grid, 1, source_z_m)
     receiver_z = _wrapped(grid, 1, survey.receiver_z_m)
-    missing = np.zeros((survey.shots, survey.receivers))
     for i, xs in enumerate(survey.source_x_m):
         pattern = _wrapped(grid, 0, xs)[:, None] * source_z[None, :]
         line = np.fft.ifft2(np.fft.fft2(pattern) * coarse_spectrum).real @ receiver_z
         for j, xr in enumerate(survey.receiver_x_m):
             if abs(xr - xs) <= _REACH_CELLS * h:
-                offset = [round(d / h * fine_per_cell) for d in (xr - xs, survey.receiver_z_m - survey.source_z_m)]
+                offset = [round(d / h * fine_per_cell) for d in (xr - xs, survey.receiver_z_m - source_z_m)]
                 missing[i, j] = fine[tuple(o % fine.shape[0] for o in offset)] - _wrapped(grid, 0, xr) @ line
     return missing
 
@@ -47,8 +56,9 @@ def _green(cells: int, spacing_m: float, taps: tuple[float, ...]) -> np.ndarray:
 
 
 def _wrapped(grid: Grid, axis: int, where_m: float) -> np.ndarray:
-    """Sinc weights of a point, laid into the periodic box."""
-    weights = grid.sinc(axis, (where_m,))[0]
+    """Sinc weights of a point (it may lie above the grid), laid into the periodic box."""
+    cells = np.arange(-2 * _REACH_CELLS, grid.shape[axis] + 2 * _REACH_CELLS)
+    weights = kernel((where_m,), grid.centres_m(axis)[0] + cells * grid.spacing_m, grid.spacing_m)[0]
     box = np.zeros(_BOX_CELLS)
-    np.add.at(box, np.flatnonzero(weights) % _BOX_CELLS, weights[weights != 0])
+    np.add.at(box, cells % _BOX_CELLS, weights)
     return box

@@ -5,6 +5,7 @@ from functools import cache
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 ORDERS = (2, 4, 8)
@@ -68,3 +69,23 @@ def pad(field: Float[Array, "*batch x z"], margin: int, mirror_top: bool = False
         return jnp.pad(field, (*sides, (margin, margin), (margin, margin)))
     image = -jnp.flip(field[..., 1 : margin + 1], axis=-1)
     return jnp.pad(jnp.concatenate([image, field], axis=-1), (*sides, (margin, margin), (0, margin)))
+
+
+def slope(padded: Array, axis: int, half: int) -> Array:
+    """First central difference of order 2 ``half`` along an axis that carries a margin of ``half`` cells, times h."""
+    taps = [
+        (-1) ** (j + 1) * math.factorial(half) ** 2 / (j * math.factorial(half - j) * math.factorial(half + j))
+        for j in range(1, half + 1)
+    ]
+    return sum(c * (_moved(padded, axis, half, j) - _moved(padded, axis, half, -j)) for j, c in enumerate(taps, 1))
+
+
+def curvature(padded: Array, axis: int, taps: tuple[float, ...]) -> Array:
+    """Second difference along one axis that carries a margin of len(taps) - 1 cells, times the squared spacing."""
+    half = len(taps) - 1
+    pairs = (c * (_moved(padded, axis, half, j) + _moved(padded, axis, half, -j)) for j, c in enumerate(taps[1:], 1))
+    return taps[0] * _moved(padded, axis, half, 0) + sum(pairs)
+
+
+def _moved(padded: Array, axis: int, half: int, by: int) -> Array:
+    return lax.slice_in_dim(padded, half + by, padded.shape[axis] - half + by, axis=axis)

@@ -1,0 +1,146 @@
+"""Everything about a simulation but the model: sizes, steps and constant matrices, worked out once in numpy."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..arrays import Velocity
+from ..survey import Survey
+from . import cpml, dispersion, stencil
+from .boundary import DAMPING_WIDTH_M, damping
+from .grid import Grid
+from .layout import Layout, Medium
+from .near_field import missing_static_field
+from .wavelet import ricker
+
+COURANT_SAFETY = 0.98
+RICKER_S = 2.5  # in periods: the wavelet is over, down to 1e-9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a simulation but the model: hashable, and the home of its constant matrices."""
+
+    survey: Survey
+    spacing_m: float
+    given_step_s: float | None
+    order: int
+    free_surface: bool
+    like_survey: bool
+    boundary: Literal["damping", "cpml"]
+    windows: bool
+    time_correction: bool
+    keep_every_s: float
+    keep_half: bool
+    memory: Literal["store", "recompute"]
+    given_wavelet: bool
+
+    @property
+    def like_spacing(self) -> float:
+        finer = self.survey.spacing_m <= self.spacing_m
+        return self.survey.spacing_m / self.spacing_m if self.like_survey and finer else 0.0
+
+    @property
+    def like_step_s(self) -> float:
+        if not self.time_correction:
+            return self.step_s
+        return self.survey.dt_s if self.like_survey and self.survey.dt_s < self.step_s else 0.0
+
+    def courant_limit_s(self, fastest_km_s: float) -> float:
+        return stencil.largest_step_s(self.spacing_m, fastest_km_s, self.order, self.like_spacing)
+
+    @cached_property
+    def step_s(self) -> float:
+        return self.given_step_s or COURANT_SAFETY * self.courant_limit_s(self.survey.v_max_km_s)
+
+    @cached_property
+    def grid(self) -> Grid:
+        margin = cpml.WIDTH_CELLS if self.boundary == "cpml" else round(DAMPING_WIDTH_M / self.spacing_m)
+        return Grid(self.survey, self.spacing_m, margin, self.free_surface)
+
+    @cached_property
+    def steps(self) -> int:
+        return dispersion.steps_needed(self.survey.duration_s, self.step_s, 2 * max(1, self.keep_pairs))
+
+    @property
+    def keep_pairs(self) -> int:
+        """Pairs of steps from one kept step to the next; 0: every step."""
+        return max(1, round(self.keep_every_s / self.step_s / 2)) if self.keep_every_s else 0
+
+    @cached_property
+    def source_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """(shot, X) and (Z,)."""
+        return self.grid.sinc(0, self.survey.source_x_m), self.grid.sinc(1, (self.survey.source_z_m,))[0]
+
+    @cached_property
+    def receiver_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """(receiver, X) and (Z,)."""
+        return self.grid.sinc(0, self.survey.receiver_x_m), self.grid.sinc(1, (self.survey.receiver_z_m,))[0]
+
+    @cached_property
+    def layout(self) -> Layout:
+        x, z = self.receiver_weights
+        columns, rows = _extent(np.abs(x).sum(0)), _extent(z)
+        return Layout(
+            spacing_m=self.spacing_m,
+            step_s=self.step_s,
+            steps=self.steps,
+            source_steps=self.steps if self.given_wavelet else math.ceil(RICKER_S / self.survey.peak_hz / self.step_s),
+            taps=stencil.second_derivative(self.order, self.like_spacing),
+            foot=max(rows[1], _extent(self.source_weights[1])[1]),
+            receiver_columns=columns,
+            receiver_rows=rows,
+            free_surface=self.free_surface,
+            windows=self.windows,
+            keep_pairs=self.keep_pairs,
+            keep_half=self.keep_half,
+            hear=self.given_wavelet,
+            memory=self.memory,
+        )
+
+    @cached_property
+    def near_field(self) -> np.ndarray:
+        fine_m = self.survey.spacing_m if self.like_survey else self.spacing_m / 8
+        return np.asarray(missing_static_field(self.grid, self.layout.taps, fine_m))
+
+    @cached_property
+    def damping(self) -> np.ndarray:
+        return np.asarray(damping(self.grid) * 1e-3)  # per m and per ms of the reference's units to s/m^2
+
+    @cached_property
+    def strips(self) -> list[cpml.Strip]:
+        return cpml.strips(self.grid.shape, self.layout, self.survey.peak_hz, self.survey.v_max_km_s)
+
+    @cached_property
+    def source_matrices(self) -> tuple[np.ndarray, np.ndarray]:
+        s = self.survey
+        return dispersion.source_matrices(s.nt, s.dt_s, self.steps, self.step_s, s.peak_hz, self.like_step_s)
+
+    @cached_property
+    def ricker(self) -> tuple[np.ndarray, np.ndarray]:
+        """The survey's wavelet every dt_s, and the source terms that it makes."""
+        wavelet = ricker(np.arange(self.survey.nt) * self.survey.dt_s, self.survey.peak_hz)
+        forth, back = self.source_matrices
+        return wavelet, back @ (forth @ wavelet)
+
+    @cached_property
+    def trace_matrices(self) -> tuple[np.ndarray, np.ndarray]:
+        s = self.survey
+        return dispersion.trace_matrices(self.steps, self.step_s, s.nt, s.dt_s, s.peak_hz, self.like_step_s)
+
+
+def medium(velocity_km_s: Velocity, plan: Plan) -> Medium:
+    """Slowness squared averaged over the grid's cells, the model's edges replicated into the absorbing layer."""
+    x, z = (jnp.asarray(a, velocity_km_s.dtype) for a in plan.grid.averaging)
+    m = jnp.einsum("Xx,...xz,Zz->...XZ", x, 1e-6 / velocity_km_s**2, z)
+    return Medium(m, jnp.asarray(plan.damping, m.dtype))
+
+
+def _extent(weights: np.ndarray) -> tuple[int, int]:
+    """First cell and one past the last with any weight."""
+    inside = np.flatnonzero(weights)
+    return int(inside[0]), int(inside[-1]) + 1
