@@ -13,7 +13,6 @@ from jax_inversion.errors import UserError
 from jax_inversion.training import checkpoints, optimiser
 from jax_inversion.training.state import create
 
-
 BASE = {"mean": np.arange(3.0), "odd": np.zeros((0, 4), np.float16)}
 
 

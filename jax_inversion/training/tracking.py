@@ -56,10 +56,7 @@ class Tracker:
     def figure(self, step: int, name: str, draw: Callable[[], bytes]) -> None:
         """Send the PNG that ``draw`` makes; it is not called where no wandb listens."""
         if self.wandb is not None:
-            import wandb
-            from PIL import Image
-
-            self._try(lambda: self.wandb.log({name: wandb.Image(Image.open(io.BytesIO(draw())))}, step=step))
+            self._try(lambda: self.wandb.log({name: _image(draw())}, step=step))
 
     def close(self, failed: bool = False) -> None:
         """Finish the wandb run."""
@@ -96,3 +93,10 @@ class Tracker:
             self.wandb = None
             reason = (str(error).splitlines() or [""])[0]
             print(f"wandb is off from here on ({type(error).__name__}: {reason}); {METRICS} goes on", file=sys.stderr)
+
+
+def _image(png: bytes) -> Any:
+    import wandb
+    from PIL import Image
+
+    return wandb.Image(Image.open(io.BytesIO(png)))
