@@ -82,10 +82,10 @@ class Mix(nn.Module):
 
 
 def conv_block(remat: bool, **fields) -> ConvBlock:
-    """``ConvBlock``, recomputed in the backward pass on request."""
+    """``ConvBlock``, recomputed in the backward pass on request; name it, lest that change its parameters' name."""
     return (nn.remat(ConvBlock, static_argnums=(2,)) if remat else ConvBlock)(**fields)
 
 
 def transformer_layer(remat: bool, **fields) -> TransformerLayer:
-    """``TransformerLayer``, recomputed in the backward pass on request."""
+    """``TransformerLayer``, recomputed in the backward pass on request; named for the same reason."""
     return (nn.remat(TransformerLayer, static_argnums=(2,)) if remat else TransformerLayer)(**fields)

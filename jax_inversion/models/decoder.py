@@ -40,12 +40,13 @@ class Decoder(nn.Module):
         x = tokens + place[None]
         if base is not None:
             x = x + self.embed_base(base, embedding)
-        for _ in range(self.layers):
-            x = transformer_layer(self.remat, heads=self.heads, dropout=self.dropout, dtype=self.dtype)(x, train)
+        layer = {"heads": self.heads, "dropout": self.dropout, "dtype": self.dtype}
+        for i in range(self.layers):
+            x = transformer_layer(self.remat, name=f"layer_{i}", **layer)(x, train)
         x = layer_norm(x, self.dtype).reshape(batch, *self.token_grid, embedding)
-        for channels in self.upsampling:
-            x = from_patches(nn.Dense(4 * channels, dtype=self.dtype)(x), 2, 2)
-            x = Mix(dtype=self.dtype)(x)
+        for i, channels in enumerate(self.upsampling):
+            x = from_patches(nn.Dense(4 * channels, dtype=self.dtype, name=f"upsample_{i}")(x), 2, 2)
+            x = Mix(dtype=self.dtype, name=f"mix_{i}")(x)
         return self.head(x.astype(jnp.float32), base)
 
     def embed_base(self, base, embedding: int):

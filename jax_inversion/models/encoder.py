@@ -51,12 +51,12 @@ class Encoder(nn.Module):
 
         An axis is halved as long as it has at least twice as many places as the token grid.
         """
-        for features in (*self.channels[1:], self.embedding):
-            x = conv_block(self.remat, dtype=self.dtype)(x, train)
+        for i, features in enumerate((*self.channels[1:], self.embedding)):
+            x = conv_block(self.remat, dtype=self.dtype, name=f"stage_{i}")(x, train)
             factors = [
                 2 if size >= 2 * tokens else 1 for size, tokens in zip(x.shape[1:3], self.token_grid, strict=True)
             ]
-            x = nn.Dense(features, dtype=self.dtype)(to_patches(x, *factors))
+            x = nn.Dense(features, dtype=self.dtype, name=f"merge_{i}")(to_patches(x, *factors))
         pools = [averaging_matrix(size, tokens) for size, tokens in zip(x.shape[1:3], self.token_grid, strict=True)]
         return resample(x, *pools)
 
@@ -67,8 +67,9 @@ class Encoder(nn.Module):
         shot = nn.Dense(embedding, dtype=self.dtype, name="shot_position")(fourier(source_x))
         x = x + place[None, None] + shot[None, :, None]
         x = x.reshape(batch, shots * tokens, embedding)
-        for _ in range(self.cross_source_layers):
-            x = transformer_layer(self.remat, heads=self.heads, dropout=self.dropout, dtype=self.dtype)(x, train)
+        layer = {"heads": self.heads, "dropout": self.dropout, "dtype": self.dtype}
+        for i in range(self.cross_source_layers):
+            x = transformer_layer(self.remat, name=f"cross_source_{i}", **layer)(x, train)
         x = layer_norm(x, self.dtype).reshape(batch, shots, tokens, embedding)
         x = x.transpose(0, 2, 1, 3).reshape(batch, tokens, shots * embedding)
         return nn.Dense(embedding, dtype=self.dtype, name="fuse")(x)

@@ -1,0 +1,117 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_inversion import ensemble, losses
+from jax_inversion.models import build
+from jax_inversion.survey import CHALLENGE
+
+SURVEY = dataclasses.replace(
+    CHALLENGE, nx=10, nz=17, spacing_m=20.0, source_x_m=(0.0, 180.0), receiver_x_m=(0.0, 90.0, 180.0), gather_files=()
+)
+MODEL = build(
+    "inversion", SURVEY, embedding=8, heads=2, layers=1, dropout=0.2, channels=(4,), stem_patch=(4, 1),
+    token_grid=(2, 2), cross_source_layers=1, upsampling=(4,),
+)  # fmt: skip
+SOURCE_X = np.array([0.0, 1.0], np.float32)
+GATHERS = jax.random.normal(jax.random.key(1), (3, 2, 2, 17, 3))  # (member, batch, shot, time, receiver)
+BASE = jax.random.uniform(jax.random.key(2), (3, 2, 10, 17), minval=1.5, maxval=4.5)
+
+
+# These compute little: compiling them without optimisation takes a quarter of the time.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+init = jit(lambda key, base=None: ensemble.init(MODEL, key, 3, GATHERS[0], SOURCE_X, base))
+apply = jit(lambda v, gathers, base=None: ensemble.apply(MODEL, v, gathers, SOURCE_X, base))
+train = jit(lambda v, gathers, key: ensemble.apply(MODEL, v, gathers, SOURCE_X, train=True, key=key))
+predict = jit(lambda v, gathers: ensemble.predict(MODEL, v, gathers, SOURCE_X))
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return init(jax.random.key(0))
+
+
+def member(variables, k):
+    return jax.tree.map(lambda x: x[k], {name: variables[name] for name in ("params", "batch_stats")})
+
+
+def test_members_start_different_equally_weighted_and_again_the_same(variables):
+    kernel = variables["params"]["encoder"]["stem"]["kernel"]
+    assert kernel.shape[0] == 3
+    assert not np.allclose(kernel[0], kernel[1])
+    np.testing.assert_array_equal(variables["logits"], np.zeros(3, np.float32))
+    jax.tree.map(np.testing.assert_array_equal, variables, init(jax.random.key(0)))
+
+
+def test_apply_equals_a_loop_over_members(variables):
+    alone = jit(lambda v, gathers: MODEL.apply(v, gathers, SOURCE_X))
+    loop = [alone(member(variables, k), GATHERS[k]) for k in range(3)]
+    velocity = apply(variables, GATHERS)
+    assert velocity.shape == (3, 2, 10, 17)
+    np.testing.assert_allclose(velocity, np.stack(loop), rtol=1e-5)
+
+
+def test_training_equals_a_loop_over_members_with_keys_of_their_own(variables):
+    @jit
+    def alone(v, gathers, key):
+        return MODEL.apply(v, gathers, SOURCE_X, train=True, rngs={"dropout": key}, mutable=["batch_stats"])
+
+    key = jax.random.key(7)
+    velocity, stats = train(variables, GATHERS, key)
+    for k, own in enumerate(jax.random.split(key, 3)):
+        expected, changed = alone(member(variables, k), GATHERS[k], own)
+        np.testing.assert_allclose(velocity[k], expected, rtol=1e-4)
+        jax.tree.map(lambda a, b, k=k: np.testing.assert_allclose(a[k], b, atol=1e-5), stats, changed["batch_stats"])
+
+
+def test_predict_gives_every_member_the_same_gathers(variables):
+    same = jnp.broadcast_to(GATHERS[:1], GATHERS.shape)
+    np.testing.assert_allclose(predict(variables, GATHERS[0]), apply(variables, same), rtol=1e-5)
+
+
+def test_every_member_starts_at_its_base():
+    variables = init(jax.random.key(0), BASE[0])
+    np.testing.assert_array_equal(apply(variables, GATHERS, BASE), BASE)
+
+
+def test_members_are_independent(variables):
+    @jit
+    def slope(params):
+        def loss_of_first(params):
+            network = variables | {"params": params}
+            velocity, _ = ensemble.apply(MODEL, network, GATHERS, SOURCE_X, train=True, key=jax.random.key(0))
+            return (velocity[0] ** 2).mean()
+
+        return jax.grad(loss_of_first)(params)
+
+    for leaf in jax.tree.leaves(slope(variables["params"])):
+        assert np.abs(leaf[0]).max() > 0
+        np.testing.assert_array_equal(leaf[1:], 0)
+
+
+def test_weights_are_positive_and_sum_to_one():
+    weights = ensemble.weights(jnp.array([0.0, 1.0, -3.0]))
+    assert weights.min() > 0
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_combine_by_hand():
+    velocity = jnp.stack([jnp.full((1, 2, 2), v) for v in (1.0, 2.0, 4.0)])
+    np.testing.assert_allclose(ensemble.combine(velocity, jnp.zeros(3)), np.full((1, 2, 2), 7 / 3), rtol=1e-6)
+    logits = jnp.log(jnp.array([1.0, 1.0, 2.0]))  # weights 1/4, 1/4, 1/2
+    np.testing.assert_allclose(ensemble.combine(velocity, logits), np.full((1, 2, 2), 2.75), rtol=1e-6)
+
+
+def test_weights_learn_and_leave_the_members_alone():
+    true = jnp.full((1, 2, 2), 4.0)
+    velocity = jnp.stack([true - 1, true])
+    loss = ensemble.weight_loss(jnp.zeros(2), velocity, true, losses.l2)
+    assert loss == pytest.approx(0.25)
+    to_weights, to_members = jax.grad(ensemble.weight_loss, argnums=(0, 1))(jnp.zeros(2), velocity, true, losses.l2)
+    # (w0 (-1))^2 with w0 = 1/2: d/dw0 = 2 w0 = 1, dw0/dlogit0 = 1/4
+    np.testing.assert_allclose(to_weights, [0.25, -0.25], rtol=1e-6)
+    np.testing.assert_array_equal(to_members, 0)
