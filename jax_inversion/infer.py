@@ -19,7 +19,7 @@ from .config import Config
 from .data.folders import Sample, check_samples, find_samples, read_gathers
 from .data.preprocess import decimate
 from .errors import UserError
-from .inference import SubmissionWriter, make_predict, postprocess
+from .inference import SubmissionWriter, check_submission, make_predict, postprocess, read_submission
 from .models import ridge
 from .progress import Progress
 from .survey import Survey
@@ -35,18 +35,23 @@ def infer(
     out: Path | str | None = None,
     uncertainty: bool = False,
     overrides: Sequence[str] = (),
+    part: range | None = None,
 ) -> Path:
     """Predict every test sample under ``data`` with the checkpoint RUN[/best|/latest|/epoch_10]; returns the file.
 
     ``data`` defaults to what the run was trained with, ``out`` to RUN/submission_epoch_<n>.npz. ``uncertainty`` writes
-    the members' standard deviation to ``<out>_spread.npz`` too. ``overrides`` change the [infer] section only. Memory
-    does not grow with the samples. ``UserError`` for a missing checkpoint, bad samples or another survey's data.
+    the members' standard deviation to ``<out>_spread.npz`` too. ``overrides`` change the [infer] section only.
+    ``part``, one of ``parts``, predicts these of the samples only, with the same result. Memory does not grow with the
+    samples. ``UserError`` for a missing checkpoint, bad samples or another survey's data.
     """
     restored = restore(ckpt)
     cfg = _with_overrides(restored.config, overrides)
     run = restored.path.parent.parent
     out = Path(out) if out else run / f"submission_epoch_{restored.epoch}.npz"
     samples = find_samples(_data_root(data, cfg, run), "test", cfg.survey)
+    size = min(cfg.infer.batch_size, len(samples))
+    first = part.start // size if part else 0
+    samples = samples[part.start : part.stop] if part else samples
     _refuse_other_survey(samples[0], restored)
     check_samples(samples, cfg.survey, velocity=False)
 
@@ -56,7 +61,7 @@ def infer(
         writer = stack.enter_context(SubmissionWriter(out))
         spreads = stack.enter_context(SubmissionWriter(spread_path(out))) if uncertainty else None
         progress = stack.enter_context(Progress(len(samples), "predicting"))
-        for batch, mean, spread in _predictions(restored, cfg, samples):
+        for batch, mean, spread in _predictions(restored, cfg, samples, size, first):
             final = postprocess(mean, cfg.survey, smoothing_m=cfg.infer.smoothing_m, clip=cfg.infer.clip)
             for sample, velocity, deviation in zip(batch, final, spread, strict=False):
                 writer.write(sample.id, velocity)
@@ -69,6 +74,32 @@ def infer(
     if spreads:
         print(f"standard deviations of {cfg.ensemble.members} members in {spread_path(out)}")
     return out
+
+
+def parts(ckpt: Path | str, data: Path | str | None = None, about: int = 24) -> list[range]:
+    """The test samples in parts of whole batches, ``about`` so many samples each, for ``infer`` calls side by side."""
+    cfg, samples = _test_set(ckpt, data)
+    size = min(cfg.infer.batch_size, len(samples))
+    step = max(1, about // size) * size
+    return [range(k, min(k + step, len(samples))) for k in range(0, len(samples), step)]
+
+
+def merge(pieces: Sequence[Path], out: Path, ckpt: Path | str, data: Path | str | None = None) -> Path:
+    """One checked file of the parts in ``pieces``. ``UserError`` unless they hold exactly the test set."""
+    cfg, samples = _test_set(ckpt, data)
+    with SubmissionWriter(out) as writer:
+        for piece in pieces:
+            with read_submission(piece) as submission:
+                for sample_id in submission.ids:
+                    writer.write(sample_id, submission.read(sample_id, cfg.survey.model_shape))
+    check_submission(out, [sample.id for sample in samples], cfg.survey)
+    return out
+
+
+def _test_set(ckpt: Path | str, data: Path | str | None) -> tuple[Config, list[Sample]]:
+    restored = restore(ckpt)
+    root = _data_root(data, restored.config, restored.path.parent.parent)
+    return restored.config, find_samples(root, "test", restored.config.survey)
 
 
 def spread_path(out: Path) -> Path:
@@ -91,9 +122,12 @@ class _Figures:
 
 
 def _predictions(
-    restored: Restored, cfg: Config, samples: Sequence[Sample]
+    restored: Restored, cfg: Config, samples: Sequence[Sample], size: int, first: int
 ) -> Iterator[tuple[Sequence[Sample], np.ndarray, np.ndarray]]:
-    """(samples, mean, spread) batch by batch; the last batch is filled up, so that there is one compilation."""
+    """(samples, mean, spread) batch by batch; the last batch is filled up, so that there is one compilation.
+
+    ``first`` is the number of the first batch among all of the test set's: its noise is drawn by it.
+    """
     predict = make_predict(
         build_model(restored),
         restored.survey,
@@ -107,8 +141,7 @@ def _predictions(
     )
     base_fn = base_of(restored)
     variables = jax.device_put(restored.variables)
-    size = min(cfg.infer.batch_size, len(samples))
-    for number, (batch, gathers) in enumerate(decimated(samples, cfg, size)):
+    for number, (batch, gathers) in enumerate(decimated(samples, cfg, size), first):
         filled = np.concatenate([gathers, np.repeat(gathers[-1:], size - len(batch), axis=0)])
         base = None if base_fn is None else base_fn(filled)
         mean, spread = predict(variables, filled, base, jax.random.fold_in(jax.random.key(cfg.train.seed), number))

@@ -68,16 +68,21 @@ def pipeline(config: Config, run: Path, data: Path | None = None) -> dict[str, A
 
 def _simulated(config: Config, run: Path) -> Path:
     """RUN/data with train/, test/ and, kept aside, truth/ of the test samples."""
+    _say("simulate")
+    for options in simulated_sets(config, run / "data"):
+        simulate(**options, workers=config.simulate.workers, survey=config.survey)
+    return run / "data"
+
+
+def simulated_sets(config: Config, data: Path) -> list[dict[str, Any]]:
+    """What to call ``simulate`` with for the train and the test set that the config asks for, in ``data``."""
     section = config.simulate
     if not (section.train_count and section.test_count):
         raise UserError("no data: give --data DIR, or simulate.train-count and simulate.test-count above 0")
-    data = run / "data"
-    shared = {"geology": section.geology, "workers": section.workers, "survey": config.survey}
-    _say("simulate")
-    simulate(data / "train", section.train_count, seed=section.seed, **shared)
+    train_set = {"out": data / "train", "count": section.train_count, "seed": section.seed, "truth": True}
     # Another seed, so that a larger training set never reaches into the test set.
-    simulate(data / "test", section.test_count, seed=section.seed + 1, truth=data / "truth", **shared)
-    return data
+    test_set = {"out": data / "test", "count": section.test_count, "seed": section.seed + 1, "truth": data / "truth"}
+    return [part | {"geology": section.geology} for part in (train_set, test_set)]
 
 
 def _yardsticks(restored: Restored, config: Config, data: Path, run: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -24,8 +24,8 @@ def train(
 ) -> Path:
     """Train on the samples below ``data`` (default: ``data.root`` of the config) and return the run's folder.
 
-    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``UserError`` if it was begun with other settings or samples, and if samples are
-    bad.
+    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``UserError`` if the run was begun
+    with other settings or samples, and if samples are bad.
     """
     run = Path(run or Path("runs") / config.model.name)
     data = data or config.data.root
