@@ -105,7 +105,7 @@ def test_report_of_a_full_run(run):
         "linear baseline": summarise([("<script>x</script>", TRUTH, TRUTH * 1.05)], SURVEY),
     }
     (run / "scores.json").write_text(json.dumps(systems))
-    lines = [{"step": k, "epoch": k, "train/loss": 1 / k, "validation/mape": 0.2 / k, "validation/baseline_mape": 0.08}
+    lines = [{"step": k, "epoch": k, "train/loss": 1 / k, "validation/mape": 0.2 / k, "validation/linear_mape": 0.08}
              for k in (1, 2)]  # fmt: skip
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"cut": ')
     plots.save(plots.comparison(TRUTH, TRUTH, SURVEY), run / "figures" / "prediction_best.png")

@@ -1,0 +1,70 @@
+"""Imports go down the house, or sideways inside a room; never sideways between rooms of one level, never up."""
+
+import ast
+from pathlib import Path
+
+import jax_inversion
+
+PACKAGE = Path(jax_inversion.__file__).parent
+DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "score", "pipeline")
+LEVELS = {
+    0: ("arrays", "errors", "files", "progress", "survey"),
+    1: ("geology", "physics", "data", "models", "losses"),
+    2: ("config", "ensemble", "metrics"),
+    3: ("training", "inference", "simulation"),
+    4: ("plots", "cli"),
+    5: (*DOORS, "__main__", "__init__"),
+    6: ("remote",),
+}
+LEVEL = {room: level for level, rooms in LEVELS.items() for room in rooms}
+# The front doors string each other together; the arrays' names are what the survey's mirror is written in.
+SIDEWAYS = {("survey", "arrays"), ("survey", "errors"), ("plots", "cli")}
+ONLY = {"orbax": "training", "wandb": "training", "matplotlib": "plots"}
+
+
+def imports():
+    """(file, importing room, imported room or library) of every import in the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = parts[: len(parts) - node.level]
+                names = [*base, *(node.module or "").split(".")]
+                targets = [names[len(base)]] if not base and node.module else [names[0]]
+                if not base and not node.module:
+                    targets = [alias.name for alias in node.names]
+                elif base and not node.module:
+                    targets = [base[0]]
+                yield from ((path, parts[0], target) for target in targets)
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                yield from ((path, parts[0], name.split(".")[0]) for name in names)
+
+
+def test_every_room_has_a_level():
+    rooms = {
+        p.stem if p.is_file() else p.name
+        for p in PACKAGE.iterdir()
+        if p.suffix == ".py" or (p / "__init__.py").exists()
+    }
+    assert rooms <= set(LEVEL), f"rooms without a level: {rooms - set(LEVEL)}"
+
+
+def test_imports_go_down():
+    wrong = []
+    for path, room, target in imports():
+        if target not in LEVEL or target == room or (room, target) in SIDEWAYS:
+            continue
+        if LEVEL[target] >= LEVEL[room] and not (room in LEVELS[5] and target in LEVELS[5]):
+            wrong.append(f"{path.relative_to(PACKAGE)} ({LEVEL[room]}) imports {target} ({LEVEL[target]})")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_big_library_has_one_importer():
+    wrong = [f"{p.relative_to(PACKAGE)} imports {t}" for p, room, t in imports() if t in ONLY and room != ONLY[t]]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_walk_sees_imports():
+    seen = {(room, target) for _, room, target in imports()}
+    assert {("physics", "survey"), ("training", "orbax"), ("pipeline", "train"), ("infer", "training")} <= seen
