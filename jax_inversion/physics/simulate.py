@@ -71,7 +71,7 @@ def simulate(
         memory,
         given_wavelet=wavelet is not None,
     )
-    _check(velocity, plan)
+    _check(velocity, plan, wavelet)
     return _simulate(velocity, plan, wavelet)
 
 
@@ -99,12 +99,23 @@ def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None) -> Gat
     return sampled + jnp.expand_dims(near, tuple(range(sampled.ndim - 3)))
 
 
-def _check(velocity: Array, plan: Plan) -> None:
+def _check(velocity: Array, plan: Plan, wavelet: Array | None) -> None:
     survey = plan.survey
+    for name, value, allowed in (
+        ("stencil order", plan.order, stencil.ORDERS),
+        ("boundary", plan.boundary, ("damping", "cpml")),
+        ("memory", plan.memory, ("store", "recompute")),
+    ):
+        if value not in allowed:
+            raise UserError(f"{name} {value!r} is not one of {', '.join(map(str, allowed))}")
+    if not (plan.spacing_m > 0 and plan.step_s > 0):
+        raise UserError(f"spacing_m {plan.spacing_m:g} and step_s must be above zero")
+    if not plan.keep_every_s >= 0:
+        raise UserError(f"keep_every_s {plan.keep_every_s:g} must be a time in seconds, or 0 for every step")
+    if wavelet is not None and jnp.shape(wavelet) != (survey.nt,):
+        raise UserError(f"wavelet has shape {jnp.shape(wavelet)}; it needs the survey's {survey.nt} samples")
     if velocity.shape[-2:] != survey.model_shape:
         raise UserError(f"velocity has shape {velocity.shape}; the survey's models are {survey.model_shape} (x, depth)")
-    if plan.order not in stencil.ORDERS:
-        raise UserError(f"stencil order {plan.order} is not one of {', '.join(map(str, stencil.ORDERS))}")
     plan.grid.check_inside()
     fastest = survey.v_max_km_s
     if not isinstance(velocity, jax.core.Tracer):
