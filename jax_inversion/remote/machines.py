@@ -1,0 +1,130 @@
+"""The machine of each stage, its limits, what an hour of it costs and what a pipeline comes to. No Modal, no JAX."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+GPUS = ("A100-80GB", "A100-40GB", "L40S")  # the first one free is taken
+PRICES_OF = "May 2026"
+GPU_PRICES = {  # dollars an hour
+    "B200": 6.25, "H200": 4.54, "H100": 3.95, "A100-80GB": 2.50, "A100-40GB": 2.10, "A100": 2.50,
+    "L40S": 1.95, "A10": 1.10, "L4": 0.80, "T4": 0.59,
+}  # fmt: skip
+CORE_PRICE, GIB_PRICE = 0.0472, 0.0080  # a physical core, a GiB of memory
+NONPREEMPTIBLE = 3.0  # times the price
+
+# Estimates for one sample, generous ones; nothing here was timed on a Modal machine.
+SIMULATE_CORE_S = 1.0  # 0.7 s measured on one core of another machine
+SIMULATE_GPU_S = 0.3
+CHECK_S, PACK_S = 0.1, 0.2
+TRAIN_S = 0.015  # a member and epoch, the challenge preset on an A100
+INFER_S = 0.5
+CHALLENGE_SAMPLES = {"train": 5500, "test": 150}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What one container of a stage asks for. An attempt ends after ``limit_h`` hours; another one resumes."""
+
+    cpu: float  # physical cores
+    memory_gib: int
+    limit_h: float
+    attempts: int = 1
+    gpu: bool = False
+    containers: int = 1  # side by side at most
+    preemptible: bool = True
+
+    def price(self, gpus: Sequence[str]) -> float:
+        """Dollars an hour, with the dearest of ``gpus``."""
+        plain = self.cpu * CORE_PRICE + self.memory_gib * GIB_PRICE
+        return (plain + (max(map(gpu_price, gpus)) if self.gpu else 0)) * (1 if self.preemptible else NONPREEMPTIBLE)
+
+    def text(self, gpus: Sequence[str]) -> str:
+        """In words, such as ``A100-80GB, 8 cores, 64 GiB``."""
+        return f"{gpus[0] + ', ' if self.gpu else ''}{self.cpu:g} cores, {self.memory_gib} GiB"
+
+
+# The conductors only wait for others: were one preempted, its second life would start a stage that is still under way.
+CONDUCTOR = Machine(cpu=0.5, memory_gib=4, limit_h=24, preemptible=False)
+MACHINES = {
+    "pipeline": CONDUCTOR,
+    "simulate": CONDUCTOR,
+    "infer_sharded": CONDUCTOR,
+    "unpack": Machine(cpu=2, memory_gib=8, limit_h=12, attempts=2),
+    "analyze_data": Machine(cpu=4, memory_gib=16, limit_h=4, attempts=2),
+    "prepare": Machine(cpu=8, memory_gib=32, limit_h=4, attempts=2),
+    "train": Machine(cpu=8, memory_gib=64, limit_h=24, attempts=5, gpu=True),
+    "generate_submission": Machine(cpu=8, memory_gib=32, limit_h=3, attempts=3, gpu=True),
+    "simulate_shard": Machine(cpu=8, memory_gib=16, limit_h=2, attempts=4, containers=50),
+    "simulate_shard_gpu": Machine(cpu=4, memory_gib=16, limit_h=2, attempts=4, containers=8, gpu=True),
+    "infer_chunk": Machine(cpu=8, memory_gib=32, limit_h=1, attempts=3, gpu=True, containers=8),
+    "score": Machine(cpu=8, memory_gib=32, limit_h=3, attempts=2),
+}
+
+
+def gpu_price(gpu: str) -> float:
+    """Dollars an hour of ``H100`` or ``H100:2``; NaN for a type that the table lacks."""
+    name, _, count = gpu.partition(":")
+    return GPU_PRICES.get(name.upper(), math.nan) * int(count or 1)
+
+
+def gpu_list(option: str) -> list[str]:
+    """``"H100:2, L40S"`` as a list; nothing is the usual one. ``ValueError`` where a count is none."""
+    gpus = [gpu.strip() for gpu in option.split(",") if gpu.strip()] or list(GPUS)
+    for gpu in gpus:
+        name, colon, count = gpu.partition(":")
+        if not name or (colon and not (count.isdigit() and int(count))):
+            raise ValueError(f"SPEED_GPU: {gpu!r} is not a GPU; right is a type or type:count, such as H100 or H100:2")
+    return gpus
+
+
+def idle_gpus(gpus: Sequence[str]) -> str:
+    """What to say where more than one GPU is asked for; empty where not."""
+    several = [gpu for gpu in gpus if int(gpu.partition(":")[2] or 1) > 1]
+    if not several:
+        return ""
+    return f"note: {several[0]}: training and inference use one GPU of a machine; the others are billed and stand idle"
+
+
+def plan(
+    *, epochs: int, members: int, gpus: Sequence[str], samples: Mapping[str, int] | None = None, simulated: bool = False
+) -> str:
+    """A table of the pipeline's stages: machine, expected hours, expected and highest price.
+
+    ``samples``: train and test ones (default: the challenge's). ``simulated``: they are made first.
+    """
+    samples = dict(samples or CHALLENGE_SAMPLES)
+    total = sum(samples.values())
+    hours = {"simulate_shard": total * SIMULATE_CORE_S / MACHINES["simulate_shard"].cpu / 3600} if simulated else {}
+    hours |= {
+        "analyze_data": total * CHECK_S / 3600,
+        "prepare": samples["train"] * PACK_S / 3600,
+        "train": samples["train"] * epochs * members * TRAIN_S / 3600,
+        "generate_submission": samples["test"] * INFER_S / 3600,
+        "score": (total * CHECK_S + 300) / 3600,
+    }
+    rows, started_h, sums = [], 0.05, [0.0, 0.0]  # three minutes to start a container and compile
+    conducted = sum(h + started_h for h in hours.values())
+    for stage, h in [*hours.items(), ("pipeline", conducted)]:
+        machine, count = MACHINES[stage], 1
+        if stage == "simulate_shard":
+            count = min(machine.containers, max(1, round(h)))
+        price = machine.price(gpus)
+        expected = (h + started_h * count) * price
+        most = count * machine.limit_h * machine.attempts * price
+        sums = [sums[0] + expected, sums[1] + most]
+        rows.append((stage, f"{count} x {machine.text(gpus)}", f"{h / count + started_h:.2f}", expected, most))
+    lines = [f"{'stage':<20} {'machines':<34} {'hours':>7} {'expected':>10} {'at most':>10}"]
+    lines += [f"{s:<20} {m:<34} {h:>7} {_dollars(e):>10} {_dollars(u):>10}" for s, m, h, e, u in rows]
+    lines.append(f"{'all':<20} {'':<34} {'':>7} {_dollars(sums[0]):>10} {_dollars(sums[1]):>10}")
+    lines += [
+        f"{samples['train']} train and {samples['test']} test samples, {epochs} epochs, {members} members; GPUs: "
+        f"{' or '.join(gpus)}",
+        "hours are estimates; 'at most' is every attempt of every stage running into its time limit",
+        f"prices as listed in {PRICES_OF}; look up today's before a long run",
+    ]
+    return "\n".join(filter(None, [*lines, idle_gpus(gpus)]))
+
+
+def _dollars(amount: float) -> str:
+    return "unknown" if math.isnan(amount) else f"${amount:.2f}"

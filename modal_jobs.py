@@ -1,0 +1,290 @@
+"""The pipeline on Modal: `modal run modal_jobs.py`, or stage by stage, `modal run modal_jobs.py::train --run demo`.
+
+Nothing is computed here: each function takes a machine, calls a stage of ``jax_inversion.remote.stages`` and commits
+the volume. Read from the environment of the `modal` command: SPEED_GPU ("H100", or several in order of preference; also
+"H100:2"), WANDB_API_KEY, SPEED_WANDB_SECRET (the name of a Modal secret that holds it).
+"""
+
+import contextlib
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import modal
+
+from jax_inversion.remote import volume as disk
+from jax_inversion.remote.machines import MACHINES, Machine, gpu_list
+from jax_inversion.remote.machines import plan as plan_of
+
+HERE = Path(__file__).resolve().parent
+CONFIG = "configs/challenge.toml"
+PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
+GPUS = gpu_list(os.environ.get("SPEED_GPU", ""))
+FROM_HERE = ("WANDB_API_KEY", "SPEED_ALLOW_CPU")
+
+app = modal.App("jax-inversion")
+volume = modal.Volume.from_name(disk.NAME, create_if_missing=True)
+image = (
+    modal.Image.debian_slim(python_version="3.12")
+    .uv_pip_install(*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["cuda"])
+    .env({"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"})
+    .add_local_python_source("jax_inversion")
+    .add_local_dir(HERE / "configs", "/root/configs")
+    .add_local_file(HERE / "pyproject.toml", "/root/pyproject.toml")
+)
+# Two secrets on every machine, whatever is set: Modal wants as many objects in the container as here.
+wandb_secret = os.environ.get("SPEED_WANDB_SECRET")
+secrets = [
+    modal.Secret.from_dict({key: os.environ[key] for key in FROM_HERE if key in os.environ}),
+    modal.Secret.from_name(wandb_secret) if wandb_secret else modal.Secret.from_dict({}),
+]
+
+
+def on(machine: Machine) -> dict[str, Any]:
+    """What ``app.function`` is told. A fresh container for every input sees all that was committed before."""
+    again = modal.Retries(max_retries=machine.attempts - 1, initial_delay=1.0) if machine.attempts > 1 else None
+    return {
+        "image": image,
+        "volumes": {disk.MOUNT: volume},
+        "secrets": secrets,
+        "cpu": machine.cpu,
+        "memory": machine.memory_gib * 1024,
+        "timeout": round(machine.limit_h * 3600),
+        "startup_timeout": 1800,
+        "gpu": GPUS if machine.gpu else None,
+        "retries": again,
+        "max_containers": machine.containers if machine.containers > 1 else None,
+        "nonpreemptible": not machine.preemptible,
+        "single_use_containers": True,
+    }
+
+
+@contextlib.contextmanager
+def at_work(stage: str) -> Iterator[Path]:
+    """The volume's folder; committed at the end. What the user got wrong ends it in one line, with no other attempt."""
+    try:
+        with disk.at_work(stage) as root:
+            from jax_inversion.errors import UserError
+
+            try:
+                yield root
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+                raise modal.exception.InputCancellation(str(error)) from None
+    finally:
+        volume.commit()
+
+
+@app.local_entrypoint()
+def main(
+    config: str = CONFIG,
+    run: str = "",
+    overrides: str = "",
+    data: str = "",
+    simulated: bool = False,
+    plan: bool = False,
+):
+    """Analyze, train or resume, predict, score, report. --simulated makes the data first, --plan prints a table."""
+    if plan:
+        print_plan(config, overrides, simulated)
+    else:
+        pipeline.spawn(config, run, overrides, data, simulated).get()
+
+
+def print_plan(config: str, overrides: str, simulated: bool) -> None:
+    """Needs the package's own dependencies here, for it reads the preset."""
+    from jax_inversion.remote.settings import settings
+
+    chosen = settings(HERE, config, overrides)
+    counts = {"train": chosen.simulate.train_count, "test": chosen.simulate.test_count} if simulated else None
+    how_long = {"epochs": chosen.train.epochs, "members": chosen.ensemble.members}
+    print(plan_of(**how_long, gpus=GPUS, samples=counts, simulated=simulated))
+
+
+@app.function(**on(MACHINES["pipeline"]))
+def pipeline(config: str = CONFIG, run: str = "", overrides: str = "", data: str = "", simulated: bool = False):
+    """All stages in order, each on its own machine."""
+    run = run or Path(config).stem
+    if simulated:
+        data = f"models/{run}/data"
+        with at_work("pipeline") as root:
+            from jax_inversion.remote import stages
+
+            sets = stages.simulated_sets(root, config, run, overrides)
+        for options in sets:
+            fan_out(options, config)
+    analyze_data.remote(data, config, run)
+    prepare.remote(config, run, overrides, data)
+    train.remote(config, run, overrides, data)
+    generate_submission.remote(run, data)
+    finish.remote(run, data)
+
+
+@app.function(**on(MACHINES["unpack"]))
+def unpack(archive: str, into: Literal["train", "test"] = "train"):
+    """Unpack a zip file of the challenge that `modal volume put` brought to the volume."""
+    with at_work("unpack") as root:
+        from jax_inversion.remote.unpack import unpack
+
+        print(f"{into}/: {unpack(root / archive, root / into)} samples of {archive}; modal volume rm frees its space")
+
+
+@app.function(**on(MACHINES["analyze_data"]))
+def analyze_data(data: str = "", config: str = "", run: str = ""):
+    """Counts, shapes, ranges, bad samples of train and test; figures to the volume."""
+    with at_work("analyze_data") as root:
+        from jax_inversion.remote import stages
+
+        stages.analyze(root, data, config, run)
+
+
+@app.function(**on(MACHINES["prepare"]))
+def prepare(config: str = CONFIG, run: str = "", overrides: str = "", data: str = ""):
+    """Pack the training samples for a run on a machine without a GPU; train does it itself where it was not done."""
+    with at_work("prepare") as root:
+        from jax_inversion.remote import stages
+
+        stages.prepare(root, config, run or Path(config).stem, overrides, data)
+
+
+@app.function(**on(MACHINES["train"]))
+def train(config: str = CONFIG, run: str = "", overrides: str = "", data: str = ""):
+    """Train a run, or go on with it. --overrides "train.epochs=30 train.batch-size=2"."""
+    with at_work("train") as root:
+        from jax_inversion.remote import stages
+
+        stages.train(root, config, run or Path(config).stem, overrides, data, volume.commit)
+
+
+@app.function(**on(MACHINES["train"]))
+def resume(run: str, overrides: str = "", data: str = ""):
+    """Go on with a run that is on the volume, with its own settings and these changes."""
+    with at_work("resume") as root:
+        from jax_inversion.remote import stages
+
+        stages.resume(root, run, overrides, data, volume.commit)
+
+
+@app.function(**on(MACHINES["generate_submission"]))
+def generate_submission(run: str = Path(CONFIG).stem, data: str = ""):
+    """A submission from a run's best checkpoint."""
+    with at_work("generate_submission") as root:
+        from jax_inversion.remote import stages
+
+        stages.submit(root, run, "best", data)
+
+
+@app.function(**on(MACHINES["generate_submission"]))
+def generate_submission_from_checkpoint(checkpoint_name: str, run: str = Path(CONFIG).stem, data: str = ""):
+    """A submission from the checkpoint epoch_10, latest or best."""
+    with at_work("generate_submission") as root:
+        from jax_inversion.remote import stages
+
+        stages.submit(root, run, checkpoint_name, data)
+
+
+@app.function(**on(MACHINES["infer_sharded"]))
+def infer_sharded(run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", chunk: int = 24) -> None:
+    """A submission predicted by several GPUs side by side, ``chunk`` samples each, then merged and checked."""
+    with at_work("infer_sharded") as root:
+        from jax_inversion.remote import stages
+
+        parts = stages.parts(root, run, checkpoint_name, data, chunk)
+    pieces = []
+    for piece in infer_chunk.starmap([(run, checkpoint_name, data, *part) for part in parts]):
+        pieces.append(piece)
+        print(f"predicting: part {len(pieces)} of {len(parts)} is there", flush=True)
+    merge.remote(run, checkpoint_name, data, pieces)
+
+
+@app.function(**on(MACHINES["infer_chunk"]))
+def infer_chunk(run: str, checkpoint_name: str, data: str, start: int, stop: int) -> str:
+    """Some of the test samples on one GPU; the path of the piece."""
+    with at_work("infer_chunk") as root:
+        from jax_inversion.remote import stages
+
+        return stages.infer_part(root, run, checkpoint_name, data, start, stop)
+
+
+@app.function(**on(MACHINES["score"]))
+def merge(run: str, checkpoint_name: str, data: str, pieces: list) -> None:
+    """One checked submission of the pieces."""
+    with at_work("merge") as root:
+        from jax_inversion.remote import stages
+
+        stages.merge(root, run, checkpoint_name, data, pieces)
+
+
+@app.function(**on(MACHINES["score"]))
+def score(run: str = Path(CONFIG).stem, submission: str = "", truth: str = ""):
+    """Score a submission (the run's newest, or a file of the volume) against the truth on the volume."""
+    with at_work("score") as root:
+        from jax_inversion.remote import stages
+
+        stages.score(root, run, submission, truth)
+
+
+@app.function(**on(MACHINES["score"]))
+def finish(run: str = Path(CONFIG).stem, data: str = ""):
+    """The pipeline's last stage: scores where the truth is known, and the report."""
+    with at_work("finish") as root:
+        from jax_inversion.remote import stages
+
+        stages.finish(root, run, data)
+
+
+@app.function(**on(MACHINES["simulate"]))
+def simulate(
+    count: int,
+    geology: str = "marine",
+    out: str = "simulated/train",
+    seed: int = 0,
+    start: int = 0,
+    shard: int = 200,
+    machine: Literal["cpu", "gpu"] = "cpu",
+    config: str = "",
+):
+    """Simulated samples, ``shard`` a container; the same command again makes what is missing."""
+    options = {"out": out, "count": count, "start": start, "seed": seed, "geology": geology, "truth": True}
+    fan_out(options, config, shard, machine)
+    print(disk.fetch_command(disk.root() / out, disk.root()))
+
+
+@app.function(**on(MACHINES["simulate_shard"]))
+def simulate_shard(options: dict, config: str = "") -> tuple[int, float]:
+    """Some samples on the cores of one machine; how many were new, seconds."""
+    with at_work("simulate_shard") as root:
+        from jax_inversion.remote import stages
+
+        return stages.simulate_part(root, options, config, round(MACHINES["simulate_shard"].cpu))
+
+
+@app.function(**on(MACHINES["simulate_shard_gpu"]))
+def simulate_shard_gpu(options: dict, config: str = "") -> tuple[int, float]:
+    """Some samples on one GPU; how many were new, seconds."""
+    with at_work("simulate_shard_gpu") as root:
+        from jax_inversion.remote import stages
+
+        stages.need_gpu()
+        return stages.simulate_part(root, options, config, 1)
+
+
+def fan_out(options: dict[str, Any], config: str, shard: int = 200, machine: str = "cpu") -> None:
+    """Share a set of samples among containers; say how fast it went and what it cost."""
+    stage, name = (simulate_shard_gpu, "simulate_shard_gpu") if machine == "gpu" else (simulate_shard, "simulate_shard")
+    first, begun, made, seconds = options.get("start", 0), time.monotonic(), 0, 0.0
+    end = first + options["count"]
+    shards = [options | {"start": k, "count": min(shard, end - k)} for k in range(first, end, shard)]
+    for number, (new, took) in enumerate(stage.map(shards, kwargs={"config": config}, order_outputs=False), 1):
+        made, seconds = made + new, seconds + took
+        print(f"simulating: shard {number} of {len(shards)} is there, {made} new samples", flush=True)
+    price, rate = seconds / 3600 * MACHINES[name].price(GPUS), 3600 * made / max(time.monotonic() - begun, 1e-9)
+    print(f"{options['out']}: {options['count']} samples, {made} of them new, {rate:.0f} samples/h, about ${price:.2f}")
+
+
+if __name__ == "__main__":
+    print_plan(CONFIG, "", False)
