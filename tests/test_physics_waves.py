@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -68,12 +69,11 @@ def test_order_of_accuracy_in_space(order, lowest):
 
 def test_order_of_accuracy_in_time():
     steps, exact = (4e-3, 2e-3), analytic(DEEP)
-    errors = [
-        relative(run(homogeneous(), DEEP, boundary="cpml", step_s=s, time_correction=False), exact) for s in steps
-    ]
+    go = partial(run, homogeneous(), DEEP, boundary="cpml")
+    errors = [relative(go(step_s=s, time_correction=False), exact) for s in steps]
     assert 1.9 < slope(steps, errors) < 2.2
     # The correction removes what is left, at any step.
-    assert relative(run(homogeneous(), DEEP, boundary="cpml", step_s=steps[0]), exact) < errors[1] / 2
+    assert relative(go(step_s=steps[0]), exact) < errors[1] / 2
 
 
 @pytest.mark.parametrize("boundary", ["damping", "cpml"])
@@ -95,9 +95,9 @@ def leapfrog(free_surface: bool, damped: bool) -> tuple[Leapfrog, Medium]:
 def test_pressure_is_zero_at_the_free_surface():
     with jax.enable_x64(True):
         loop, _ = leapfrog(free_surface=True, damped=True)
-        u, before = jax.lax.fori_loop(0, 60, lambda i, fields: loop.pair(i, fields, True), (loop.zeros, loop.zeros))
-    assert float(jnp.abs(u).max()) > 1e-3
-    assert float(jnp.abs(u[..., 0]).max()) == 0
+        u, _ = jax.lax.fori_loop(0, 60, lambda i, fields: loop.pair(i, fields, True), (loop.zeros, loop.zeros))
+    assert np.abs(u).max() > 1e-3
+    assert np.abs(u[..., 0]).max() == 0
 
 
 @pytest.mark.parametrize("damped", [False, True])
@@ -119,18 +119,19 @@ def test_discrete_energy_is_kept_or_falls(damped):
             energies.append(float(energy(loop, inside, *fields)))
             fields = quiet(fields)
     if damped:
-        assert all(b < 0.7 * a for a, b in zip(energies, energies[1:], strict=False)) and energies[-1] > 0
+        assert all(b < 0.7 * a for a, b in pairwise(energies)) and energies[-1] > 0
     else:
         np.testing.assert_allclose(energies, energies[0], rtol=1e-10)
 
 
-@pytest.mark.parametrize(("boundary", "most"), [("damping", 0.08), ("cpml", 2e-3)])
-def test_reflection_of_the_boundary(boundary, most):
-    # 2 wavelengths of the damping layer, normal to 60 degrees of incidence; the direct wave has passed.
-    survey = dataclasses.replace(DEEP, peak_hz=12.0, nt=251, receiver_x_m=(300.0, 400.0))
+@pytest.mark.parametrize(("boundary", "least", "most"), [("damping", 0.1, 0.25), ("cpml", 0, 2e-3)])
+def test_reflection_of_the_boundary(boundary, least, most):
+    # The source is 100 m from the section's edge; what the analytic solution lacks has come back from the layer. The
+    # challenge's, 1.4 wavelengths thick here, sends a fifth back, and its data would not be reproduced if it did not.
+    survey = dataclasses.replace(DEEP, peak_hz=8.0, receiver_x_m=(300.0, 400.0))
     exact = analytic(survey)
-    got = run(homogeneous(), survey, boundary=boundary)
-    assert np.abs(got - exact).max() < most * np.abs(exact).max()
+    reflection = np.abs(run(homogeneous(), survey, boundary=boundary) - exact).max() / np.abs(exact).max()
+    assert least < reflection < most
 
 
 def test_reciprocity():
@@ -152,10 +153,8 @@ def test_windows_change_nothing_and_vmap_equals_a_loop():
     both = np.stack([model(0), model(1)])
     alone = [simulate(v, TINY, spacing_m=CELL_M) for v in both]
     assert relative(simulate(both[0], TINY, spacing_m=CELL_M, windows=False), alone[0]) < 1e-5
-    for together in (
-        simulate(both, TINY, spacing_m=CELL_M),
-        jax.vmap(lambda v: simulate(v, TINY, spacing_m=CELL_M))(both),
-    ):
+    mapped = jax.vmap(lambda v: simulate(v, TINY, spacing_m=CELL_M))(both)
+    for together in (simulate(both, TINY, spacing_m=CELL_M), mapped):
         assert together.shape == (2, *TINY.gathers_shape) and together.dtype == jnp.float32
         assert relative(together, np.stack(alone)) < 1e-5
 

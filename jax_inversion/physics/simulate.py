@@ -119,7 +119,8 @@ def _check(velocity: Array, plan: Plan, wavelet: Array | None) -> None:
     plan.grid.check_inside()
     fastest = survey.v_max_km_s
     if not isinstance(velocity, jax.core.Tracer):
-        low, fastest = float(velocity.min()), float(velocity.max())
+        values = np.asarray(velocity)  # in numpy, as jnp would trace even a known model inside somebody's jit
+        low, fastest = float(values.min()), float(values.max())
         if not (np.isfinite(low) and np.isfinite(fastest)):
             raise UserError("velocity holds NaN or infinity; every cell must be a finite number of km/s")
         if low <= 0:
