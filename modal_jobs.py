@@ -39,7 +39,7 @@ image = (
 # Two secrets on every machine, whatever is set: Modal wants as many objects in the container as here.
 wandb_secret = os.environ.get("SPEED_WANDB_SECRET")
 secrets = [
-    modal.Secret.from_dict({key: os.environ[key] for key in FROM_HERE if key in os.environ}),
+    modal.Secret.from_dict({key: os.environ[key] for key in FROM_HERE if os.environ.get(key)}),
     modal.Secret.from_name(wandb_secret) if wandb_secret else modal.Secret.from_dict({}),
 ]
 

@@ -24,13 +24,15 @@ from .. import train as train_door
 from ..errors import RunError, UserError
 from ..files import write_aside
 from ..survey import CHALLENGE, Survey
+from ..training import Diverged
 from .settings import settings
 from .volume import NAME, fetch_command
 
 EMPTY = (
-    f"the volume {NAME} has no {{split}} samples (looked in {{places}}). Upload the challenge's: `modal volume put "
-    f"{NAME} {{split}}.zip /`, then `modal run modal_jobs.py::unpack --archive {{split}}.zip --into {{split}}`; or make "
-    "some: `modal run modal_jobs.py::simulate --count 1000`, or all of it with `modal run modal_jobs.py --simulated`"
+    f"the volume {NAME} has no {{split}} samples (looked in {{places}}). Upload the challenge's: "
+    f"`modal volume put {NAME} {{split}}.zip /`, then `modal run modal_jobs.py::unpack --archive {{split}}.zip --into "
+    "{split}`; or make some: `modal run modal_jobs.py::simulate --count 1000`, or all of it with "
+    "`modal run modal_jobs.py --simulated`"
 )
 
 
@@ -64,7 +66,10 @@ def train(root: Path, config: str, run: str, overrides: str, data: str, commit: 
     folder = _data(root, data, run, "train")
     need_gpu()
     place = root / "models" / run
-    train_door.train(settings(root, config, overrides, folder), folder, place, on_checkpoint=commit)
+    try:
+        train_door.train(settings(root, config, overrides, folder), folder, place, on_checkpoint=commit)
+    except Diverged as error:  # another attempt would end the same way
+        raise UserError(str(error)) from None
     print(f"{run}: trained; next: modal run modal_jobs.py::generate_submission --run {run}")
     print(fetch_command(place / "checkpoints" / "best", root))
 

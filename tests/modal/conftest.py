@@ -1,0 +1,89 @@
+"""A tiny volume, and the real `modal` client and containers, served by the stand-in beside the checkout."""
+
+import importlib.metadata
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_run import SURVEY
+
+from jax_inversion.data.folders import write_sample
+
+REPO = Path(__file__).resolve().parents[2]
+TOOLS = REPO.parent / "shared" / "tools"
+VOLUME = "speed-structure-vol"
+PINNED = "1.6."
+
+
+@pytest.fixture(scope="session")
+def local_modal() -> ModuleType:
+    """The stand-in; the test is skipped where it or the Modal it was written for is missing."""
+    if not (TOOLS / "local_modal.py").is_file():
+        pytest.skip(f"no stand-in for Modal at {TOOLS}")
+    if not (found := importlib.metadata.version("modal")).startswith(PINNED):
+        pytest.skip(f"the stand-in knows modal {PINNED}x, this is {found}")
+    sys.path.insert(0, str(TOOLS))
+    try:
+        import local_modal
+
+        return local_modal
+    finally:
+        sys.path.remove(str(TOOLS))
+
+
+class Cloud:
+    """One account with its volume. ``run`` gives what the stand-in saw, and the commands' exit codes and output."""
+
+    def __init__(self, module: ModuleType, root: Path, cache: Path):
+        self.module, self.root, self.volume = module, root, root / "volumes" / VOLUME
+        self.env = {
+            "SPEED_ALLOW_CPU": "1",
+            "JAX_COMPILATION_CACHE_DIR": str(cache / "jax"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            "MPLCONFIGDIR": str(cache / "matplotlib"),
+        }
+        self.volume.mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path(__file__).parent / "tiny.toml", self.volume)
+
+    def run(self, *commands: str, **options: Any) -> tuple[Any, list[tuple[int, str]]]:
+        """``modal <command>`` one after the other."""
+        words = [command.split() for command in commands]
+        return self.module.run_modal(
+            *words, root=self.root, cwd=REPO, quiet=True, env=self.env, vol_env="SPEED_VOL", **options
+        )
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all containers of these tests keep what they compiled."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def cloud(local_modal: ModuleType, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
+    """An account whose volume has train/, test/ and truth/ of a few samples."""
+    cloud = Cloud(local_modal, tmp_path_factory.mktemp("cloud"), cache)
+    rng = np.random.default_rng(0)
+    for k in range(16):
+        velocity = np.full(SURVEY.model_shape, 1.5)
+        velocity[:, rng.integers(4, 16) :] = rng.uniform(2.0, 4.0)
+        gathers = 0.01 * rng.standard_normal(SURVEY.gathers_shape)
+        if k < 12:
+            write_sample(cloud.volume / "train", f"sample{k:02d}", SURVEY, gathers, velocity)
+        else:
+            folder = write_sample(cloud.volume / "test", f"sample{k:02d}", SURVEY, gathers, None)
+            truth = cloud.volume / "truth" / folder.name
+            truth.mkdir(parents=True)
+            np.save(truth / SURVEY.model_file, velocity)
+    return cloud
+
+
+@pytest.fixture
+def empty_cloud(local_modal: ModuleType, cache: Path, tmp_path: Path) -> Cloud:
+    """An account without samples."""
+    return Cloud(local_modal, tmp_path, cache)

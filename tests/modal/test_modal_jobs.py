@@ -1,0 +1,141 @@
+"""The commands as a user types them, with the real client, in real containers, without a GPU or an account.
+
+The tests go on with each other's volume, as a user does, in the order they stand here.
+"""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from grpclib import GRPCError, Status
+
+from jax_inversion import config as configs
+from jax_inversion.inference import check_submission
+from jax_inversion.training import restore
+
+pytestmark = pytest.mark.slow
+TESTS = [f"sample{k}" for k in range(12, 16)]
+
+
+def figures(path: Path) -> dict[str, np.ndarray]:
+    """All that a checkpoint predicts with."""
+    import jax
+
+    leaves = jax.tree_util.tree_leaves_with_path(restore(path).variables)
+    return {jax.tree_util.keystr(name): np.asarray(leaf) for name, leaf in leaves}
+
+
+@pytest.fixture(scope="module")
+def piped(cloud, tmp_path_factory):
+    """The bare command on the uploaded data, and the results fetched. No wandb key is set, and wandb is not off."""
+    local = tmp_path_factory.mktemp("fetched")
+    server, results = cloud.run(
+        "run modal_jobs.py --config tiny.toml --run demo --overrides track.wandb=auto",
+        f"volume get --force speed-structure-vol results/demo {local}/",
+    )
+    return server, results, local
+
+
+def test_one_command_goes_from_samples_to_a_scored_submission_on_the_local_disk(cloud, piped):
+    server, [(code, output), (fetched, _)], local = piped
+    assert (code, fetched) == (0, 0), output
+    stages = ["analyze_data", "prepare", "train", "generate_submission", "finish", "pipeline"]
+    assert [(name, status) for name, _, _, status in server.attempts] == [(name, "SUCCESS") for name in stages]
+    (file,) = (path for path in (local / "demo").glob("submission_epoch_*.npz") if "spread" not in path.name)
+    check_submission(file, TESTS, configs.load(cloud.volume / "tiny.toml").survey)
+    assert (local / "demo" / "report.html").stat().st_size > 10_000
+    assert "modal volume get --force speed-structure-vol results/demo fetched/results/" in output
+    assert "MAPE" in output
+    assert (cloud.volume / "models/demo/wandb").is_dir()
+    assert any((cloud.volume / "logs").glob("*_train_*.log"))
+
+
+def test_a_training_that_was_preempted_after_a_commit_ends_with_the_same_weights(cloud, piped):
+    server, [(code, output)] = cloud.run("run modal_jobs.py::train --config tiny.toml --run cut", preempt_at_commit=1)
+    assert code == 0, output
+    assert [status for name, _, _, status in server.attempts if name == "train"] == ["PREEMPTED", "SUCCESS"]
+    assert "going on after step" in output
+    whole, cut = (figures(cloud.volume / "models" / run / "checkpoints" / "latest") for run in ("demo", "cut"))
+    assert whole.keys() == cut.keys()
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], cut[name], err_msg=name)
+
+
+def test_submissions_of_other_checkpoints_and_of_none(cloud, piped):
+    command = "run modal_jobs.py::generate_submission_from_checkpoint --run demo --checkpoint-name"
+    server, [(code, output), (wrong, complaint)] = cloud.run(f"{command} epoch_1", f"{command} epoch_7")
+    assert code == 0, output
+    survey = configs.load(cloud.volume / "tiny.toml").survey
+    check_submission(cloud.volume / "results/demo/submission_epoch_1.npz", TESTS, survey)
+    assert wrong != 0
+    assert "has no checkpoint 'epoch_7'; it has best, latest, epoch_1, epoch_2" in complaint
+    assert len(server.attempts) == 2, "a mistake of the user is not tried again"
+
+
+def test_parts_predicted_side_by_side_are_the_submission_of_one(cloud, piped):
+    alone = cloud.volume / "models/demo/submission_epoch_1.npz"
+    before = dict(np.load(alone))
+    server, [(code, output), (scored, scores)] = cloud.run(
+        "run modal_jobs.py::infer_sharded --run demo --checkpoint-name epoch_1 --chunk 2",
+        "run modal_jobs.py::score --run demo --submission results/demo/submission_epoch_1.npz",
+    )
+    assert (code, scored) == (0, 0), output + scores
+    assert sum(name == "infer_chunk" for name, *_ in server.attempts) == 2
+    after = dict(np.load(alone))
+    assert sorted(after) == TESTS
+    for name in TESTS:
+        np.testing.assert_array_equal(after[name], before[name])
+    assert "MAPE by depth" in scores
+
+
+def test_resume_insists_on_a_run_and_lists_those_there_are(cloud, piped):
+    _, [(code, output)] = cloud.run("run modal_jobs.py::resume --run dmeo")
+    assert code != 0
+    assert "no run 'dmeo'" in output and "it has cut, demo" in output
+
+
+def test_simulation_on_several_containers_outlives_the_failure_of_one(local_modal, cloud, monkeypatch):
+    failed = threading.Event()
+
+    class Flaky(local_modal.LocalModal):
+        """The first commit of a shard fails, and with it the shard."""
+
+        def _commit(self, task, volume):
+            if (
+                self.functions[task.function_id].function_name == "simulate_shard"
+                and task.running
+                and not failed.is_set()
+            ):
+                failed.set()
+                raise GRPCError(Status.FAILED_PRECONDITION, "the volume is having a bad day")
+            super()._commit(task, volume)
+
+    monkeypatch.setattr(local_modal, "LocalModal", Flaky)
+    server, [(code, output)] = cloud.run(
+        "run modal_jobs.py::simulate --count 3 --shard 1 --config tiny.toml --out made"
+    )
+    assert code == 0, output
+    statuses = [status for name, _, _, status in server.attempts if name == "simulate_shard"]
+    assert sorted(statuses) == ["FAILURE", "SUCCESS", "SUCCESS", "SUCCESS"]
+    made = sorted(path.name for path in (cloud.volume / "made").iterdir() if not path.name.startswith("."))
+    assert made == [f"marine-s0-{k:08d}" for k in range(3)]
+    assert "made: 3 samples, 3 of them new" in output and "samples/h, about $" in output
+
+
+def test_an_empty_volume_is_told_what_to_upload(empty_cloud):
+    server, [(code, output)] = empty_cloud.run("run modal_jobs.py::train --config tiny.toml")
+    assert code != 0
+    assert "modal volume put speed-structure-vol train.zip" in output
+    assert len(server.attempts) == 1
+
+    asked = server.definition("train")
+    assert asked["gpu"][0] == ("A100-80GB", 1) and len(asked["gpu"]) > 1
+    assert asked["memory"] == 64 * 1024 and asked["timeout"] == 24 * 3600
+    assert asked["retries"] > 0 and asked["single_use"] and asked["volumes"] == {"/vol": "speed-structure-vol"}
+    files = asked["files"]
+    for name in ("__init__.py", "train.py", "training/loop.py", "physics/simulate.py", "remote/stages.py"):
+        assert f"/root/jax_inversion/{name}" in files
+    assert "/root/configs/challenge.toml" in files and "/root/configs/quickstart.toml" in files
+    image = " ".join(asked["image"])
+    assert "jax[cuda12]" in image and "orbax-checkpoint" in image

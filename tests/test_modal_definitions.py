@@ -1,0 +1,176 @@
+"""What is asked of Modal, without Modal: definitions, help, prices. No container is started."""
+
+import os
+import subprocess
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+modal = pytest.importorskip("modal")
+
+from jax_inversion.errors import RunError, UserError  # noqa: E402
+from jax_inversion.remote import machines, volume  # noqa: E402
+from jax_inversion.remote.unpack import unpack  # noqa: E402
+
+REPO = Path(__file__).resolve().parent.parent
+COMMANDS = (
+    "main", "pipeline", "analyze_data", "prepare", "train", "resume", "generate_submission",
+    "generate_submission_from_checkpoint", "simulate", "infer_sharded", "score", "finish", "unpack",
+)  # fmt: skip
+CONDUCTORS = ("pipeline", "simulate", "infer_sharded")
+ON_GPU = (
+    "train", "resume", "generate_submission", "generate_submission_from_checkpoint", "infer_chunk", "simulate_shard_gpu"
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    sys.path.insert(0, str(REPO))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", modal.exception.DeprecationError)
+            import modal_jobs
+    finally:
+        sys.path.remove(str(REPO))
+    return modal_jobs
+
+
+def python(code: str, **env: str) -> str:
+    """The output of ``code`` in a fresh interpreter at the repository's top."""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, env=os.environ | env, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_training_has_a_card_memory_and_a_day_and_another_try(jobs):
+    for function in (jobs.train, jobs.resume):
+        info = function.info()
+        assert info.gpus[0] == ("A100-80GB", 1) and len(info.gpus) > 1
+        assert info.memory_mib == 64 * 1024 and info.cpu >= 4
+        assert info.timeout == 24 * 3600 and info.max_retries >= 3
+        assert info.single_use_containers and not info.nonpreemptible
+
+
+def test_all_stages_share_volume_and_secrets_and_only_some_have_a_card(jobs):
+    functions = {name: f for name, f in vars(jobs).items() if isinstance(f, modal.Function)}
+    assert set(COMMANDS) - {"main"} <= set(functions)
+    for name, function in functions.items():
+        info = function.info()
+        assert {mount: v.name for mount, v in info.volumes.items()} == {"/vol": "speed-structure-vol"}, name
+        assert len(info.secrets) == 2 and info.single_use_containers, name
+        assert bool(info.gpus) == (name in ON_GPU), name
+        assert info.nonpreemptible == (name in CONDUCTORS), name
+
+
+def test_the_file_needs_neither_jax_nor_pydantic():
+    blocked = "import sys; sys.modules |= dict.fromkeys(['jax', 'jaxtyping', 'numpy', 'pydantic', 'orbax', 'flax'])"
+    assert python(f"{blocked}; import modal_jobs; print(modal_jobs.app.name)").strip() == "jax-inversion"
+
+
+def test_every_command_has_help():
+    code = f"""
+from click.testing import CliRunner
+from modal.cli.entry_point import entrypoint_cli
+for name in {COMMANDS!r}:
+    result = CliRunner().invoke(entrypoint_cli, ["run", f"modal_jobs.py::{{name}}", "--help"])
+    print(name, result.exit_code, "Usage" in result.output)
+"""
+    assert python(code).splitlines() == [f"{name} 0 True" for name in COMMANDS]
+
+
+def test_one_option_chooses_the_cards_and_says_what_stays_idle():
+    code = "import modal_jobs as m; print(m.train.info().gpus); m.print_plan(m.CONFIG, '', False)"
+    output = python(code, SPEED_GPU="H100:2, L40S")
+    assert output.startswith("[('H100', 2), ('L40S', 1)]")
+    assert "note: H100:2: training and inference use one GPU" in output
+    with pytest.raises(ValueError, match="H100:none"):
+        machines.gpu_list("H100:none")
+
+
+def test_a_missing_key_of_wandb_changes_nothing_and_a_key_travels():
+    code = "import modal_jobs as m; print(m.train.info().secrets)"
+    assert "WANDB" not in python(code, WANDB_API_KEY="")
+    assert "WANDB_API_KEY" in python(code, WANDB_API_KEY="secret")
+    assert "'my-wandb'" in python(code, SPEED_WANDB_SECRET="my-wandb")
+
+
+def test_the_plan_adds_up_by_hand():
+    assert machines.gpu_price("H100:2") == 2 * 3.95
+    train = machines.MACHINES["train"]
+    hour = 2.50 + 8 * 0.0472 + 64 * 0.0080
+    assert train.price(["L40S", "A100-80GB"]) == pytest.approx(hour)
+    table = machines.plan(epochs=10, members=2, gpus=["A100-80GB"], samples={"train": 1000, "test": 10})
+    row = next(line for line in table.splitlines() if line.startswith("train"))
+    hours = 1000 * 10 * 2 * machines.TRAIN_S / 3600 + 0.05
+    assert row.split()[-3:] == [f"{hours:.2f}", f"${hours * hour:.2f}", f"${5 * 24 * hour:.2f}"]
+    assert "simulate_shard" not in table and "prices as listed in May 2026" in table
+    assert "unknown" in machines.plan(epochs=1, members=1, gpus=["X9000"])
+
+
+def test_conductors_pay_for_not_being_preempted():
+    conductor = machines.MACHINES["pipeline"]
+    assert conductor.price(["H200"]) == pytest.approx(3 * (0.5 * 0.0472 + 4 * 0.0080))
+
+
+def test_zip_files_are_unpacked_once_and_without_strays(tmp_path):
+    with zipfile.ZipFile(tmp_path / "train.zip", "w") as archive:
+        archive.writestr("data/train/abc/vp_model.npy", b"12345678")
+        archive.writestr("data/train/abc/receiver_data_src_1.npy", b"1234")
+        archive.writestr("__MACOSX/data/train/abc/._vp_model.npy", b"1")
+        archive.writestr("data/train/../evil/x.npy", b"1")
+        archive.writestr("data/README.txt", b"1")
+    assert unpack(tmp_path / "train.zip", tmp_path / "vol" / "train") == 1
+    found = {str(p.relative_to(tmp_path / "vol")) for p in (tmp_path / "vol").rglob("*") if p.is_file()}
+    assert found == {"train/abc/vp_model.npy", "train/abc/receiver_data_src_1.npy"}
+    before = (tmp_path / "vol/train/abc/vp_model.npy").stat().st_mtime_ns
+    assert unpack(tmp_path / "train.zip", tmp_path / "vol" / "train") == 1
+    assert (tmp_path / "vol/train/abc/vp_model.npy").stat().st_mtime_ns == before
+
+
+def test_what_is_wrong_with_an_archive_is_said(tmp_path):
+    (tmp_path / "half.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=r"not a whole zip file"):
+        unpack(tmp_path / "half.zip", tmp_path)
+    with pytest.raises(UserError, match=r"no such file; zip files there: half\.zip"):
+        unpack(tmp_path / "whole.zip", tmp_path)
+
+
+def test_the_log_has_what_was_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SPEED_VOL", str(tmp_path))
+    for name in ("JAX_COMPILATION_CACHE_DIR", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    with volume.at_work("train") as root:
+        print("hello")
+    assert root == tmp_path
+    assert [log.read_text() for log in (tmp_path / "logs").iterdir()] == ["hello\n"]
+    assert capsys.readouterr().out == "hello\n"
+    command = volume.fetch_command(tmp_path / "results" / "demo", tmp_path)
+    assert command.endswith(
+        "mkdir -p fetched/results && modal volume get --force speed-structure-vol results/demo fetched/results/"
+    )
+
+
+def test_a_gpu_is_insisted_on(monkeypatch):
+    from jax_inversion.remote import stages
+
+    monkeypatch.delenv("SPEED_ALLOW_CPU", raising=False)
+    with pytest.raises(RunError, match="not on a GPU; SPEED_ALLOW_CPU=1"):
+        stages.need_gpu()
+    monkeypatch.setenv("SPEED_ALLOW_CPU", "1")
+    stages.need_gpu()
+
+
+def test_overrides_are_those_of_the_front_doors():
+    from jax_inversion.remote.settings import settings
+
+    chosen = settings(REPO, "configs/quickstart.toml", "train.epochs=30 --train.batch-size=2 model.channels=8,16")
+    assert (chosen.train.epochs, chosen.train.batch_size, chosen.model.channels) == (30, 2, (8, 16))
+    with pytest.raises(UserError, match="did you mean 'epochs'"):
+        settings(REPO, "configs/quickstart.toml", "train.epoch=30")
+    assert np.isclose(settings(REPO, "configs/quickstart.toml").preprocess.dt_s, 4e-3)
