@@ -76,7 +76,16 @@ def at_work(stage: str) -> Iterator[Path]:
                 print(f"error: {error}", file=sys.stderr, flush=True)
                 raise modal.exception.InputCancellation(str(error)) from None
     finally:
+        commit()
+
+
+def commit() -> None:
+    """Commit the volume. Modal then reloads it, which it refuses while files are open, as the packed samples are."""
+    try:
         volume.commit()
+    except RuntimeError as error:  # what was written is committed by then, and nothing here needs the reload
+        if "open files" not in str(error):
+            raise
 
 
 @app.local_entrypoint()
@@ -157,7 +166,7 @@ def train(config: str = CONFIG, run: str = "", overrides: str = "", data: str = 
     with at_work("train") as root:
         from jax_inversion.remote import stages
 
-        stages.train(root, config, run or Path(config).stem, overrides, data, volume.commit)
+        stages.train(root, config, run or Path(config).stem, overrides, data, commit)
 
 
 @app.function(**on(MACHINES["train"]))
@@ -166,7 +175,7 @@ def resume(run: str, overrides: str = "", data: str = ""):
     with at_work("resume") as root:
         from jax_inversion.remote import stages
 
-        stages.resume(root, run, overrides, data, volume.commit)
+        stages.resume(root, run, overrides, data, commit)
 
 
 @app.function(**on(MACHINES["generate_submission"]))

@@ -68,6 +68,19 @@ def test_all_stages_share_volume_and_secrets_and_only_some_have_a_card(jobs):
         assert info.nonpreemptible == (name in CONDUCTORS), name
 
 
+def test_open_files_stop_the_reload_after_a_commit_but_not_the_training(jobs, monkeypatch):
+    class Volume:
+        def commit(self):
+            raise RuntimeError(self.reason)
+
+    monkeypatch.setattr(jobs, "volume", Volume())
+    jobs.volume.reason = "there are open files preventing the operation"
+    jobs.commit()
+    jobs.volume.reason = "no such volume"
+    with pytest.raises(RuntimeError, match="no such volume"):
+        jobs.commit()
+
+
 def test_the_file_needs_neither_jax_nor_pydantic():
     blocked = "import sys; sys.modules |= dict.fromkeys(['jax', 'jaxtyping', 'numpy', 'pydantic', 'orbax', 'flax'])"
     assert python(f"{blocked}; import modal_jobs; print(modal_jobs.app.name)").strip() == "jax-inversion"
