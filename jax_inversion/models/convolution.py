@@ -2,7 +2,7 @@
 
 Measured on two busy AMD cores, forward and backward, vmap over 3 members, 40 gathers of 32 x 16 positions, 16 channels:
 ``lax.conv`` per kernel 3.5 s, products of shifted slices 0.24 to 0.56 s, im2col 0.65 s, depthwise slices 0.24 s,
-the banded products below 0.12 s.
+the banded products below 0.12 s, before they left out the zeros beyond a single block (a third less work).
 """
 
 import jax
@@ -54,10 +54,12 @@ def banded_products(x, kernel):
     size, _, _, features = kernel.shape
     margin, blocks = size // 2, -(-width // BLOCK)
     block = -(-width // blocks)
-    window = block + size - 1
+    edge = margin if blocks > 1 else 0  # beyond a single block there are only zeros: leave them out
+    window = block + 2 * edge
     shifted = [jnp.pad(kernel, ((0, 0), (i, block - 1 - i), (0, 0), (0, 0))) for i in range(block)]
-    matrices = jnp.stack(shifted, axis=3).reshape(size, window * channels, block * features)
-    x = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin + blocks * block - width), (0, 0)))
+    matrices = jnp.stack(shifted, axis=3)[:, margin - edge :][:, :window]
+    matrices = matrices.reshape(size, window * channels, block * features)
+    x = jnp.pad(x, ((0, 0), (margin, margin), (edge, edge + blocks * block - width), (0, 0)))
     x = jnp.stack([x[:, :, i * block : i * block + window] for i in range(blocks)], axis=2)
     x = x.reshape(batch, height + size - 1, blocks, window * channels)
     y = sum(x[:, i : i + height] @ matrices[i] for i in range(size))
