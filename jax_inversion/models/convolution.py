@@ -1,8 +1,9 @@
 """Multi-scale convolution that is quick on a CPU too, where XLA's own convolutions are not.
 
-Measured on two busy AMD cores, forward and backward, vmap over 3 members, 40 gathers of 32 x 16 positions, 16 channels:
-``lax.conv`` per kernel 3.5 s, products of shifted slices 0.24 to 0.56 s, im2col 0.65 s, depthwise slices 0.24 s,
-the banded products below 0.12 s, before they left out the zeros beyond a single block (a third less work).
+Measured on two AMD cores that other jobs shared, so good for the order only: medians of 3 to 7 runs, forward and
+backward, vmap over 3 members, 40 gathers of 32 x 16 positions, 16 channels. One process: banded products 0.13 s, im2col
+over one axis with the other as 7 products 0.27 to 0.49 s, as one product 0.41 to 1.5 s, depthwise (fewer weights)
+0.33 s. An earlier one: ``lax.conv`` per kernel 3.5 s, im2col 0.65 s, one product for all taps and shifted sums 31 s.
 """
 
 import jax
