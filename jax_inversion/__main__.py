@@ -1,4 +1,4 @@
-"""``python -m jax_inversion [verb ...]`` and the console script ``jax-inversion``: lists the front doors or opens one."""
+"""``python -m jax_inversion [verb ...]`` and the script ``jax-inversion``: lists the front doors or opens one."""
 
 import importlib
 import sys

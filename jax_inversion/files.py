@@ -13,9 +13,9 @@ import numpy as np
 
 @contextlib.contextmanager
 def write_aside(path: Path | str) -> Iterator[Path]:
-    """Yield a hidden path beside ``path`` to write a file or a folder at; rename it to ``path`` when the block ends well.
+    """Yield a hidden path beside ``path`` to write a file or folder at; rename it to ``path`` when the block ends well.
 
-    On an error nothing is left behind; a kill leaves only a hidden ``.name.xxxx.partial`` that no reader takes for data.
+    On an error nothing is left behind; a kill leaves a hidden ``.name.xxxx.partial`` that no reader takes for data.
     An existing file is replaced; an existing folder is replaced too.
     """
     path = Path(path)

@@ -15,14 +15,22 @@ class Progress:
     every ``interval_s`` seconds, and one at the end.
     """
 
-    def __init__(self, total: int, what: str, unit: str = "sample", initial: int = 0, interval_s: float = 10.0,
-                 stream: TextIO | None = None):
+    def __init__(
+        self,
+        total: int,
+        what: str,
+        unit: str = "sample",
+        initial: int = 0,
+        interval_s: float = 10.0,
+        stream: TextIO | None = None,
+    ):
         self.stream = stream or sys.stderr
         self.total, self.what, self.unit, self.done, self.initial = total, what, unit, initial, initial
         self.interval_s, self.figures = interval_s, ""
         self.started = self.shown = time.monotonic()
-        terminal = self.stream.isatty()
-        self.bar = tqdm(total=total, desc=what, unit=f" {unit}", initial=initial, file=self.stream) if terminal else None
+        self.bar = None
+        if self.stream.isatty():
+            self.bar = tqdm(total=total, desc=what, unit=f" {unit}", initial=initial, file=self.stream)
 
     def update(self, n: int = 1, **figures: Any) -> None:
         """Say that ``n`` more are done."""
@@ -38,8 +46,11 @@ class Progress:
         self.shown = time.monotonic()
         rate = (self.done - self.initial) / max(self.shown - self.started, 1e-9)
         left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 and self.done < self.total else ""
-        print(f"{self.what}: {self.done}/{self.total} ({rate:.3g} {self.unit}/s{left})  {self.figures}".rstrip(),
-              file=self.stream, flush=True)
+        print(
+            f"{self.what}: {self.done}/{self.total} ({rate:.3g} {self.unit}/s{left})  {self.figures}".rstrip(),
+            file=self.stream,
+            flush=True,
+        )
 
     def __enter__(self) -> "Progress":
         return self

@@ -91,7 +91,7 @@ class Survey:
 
     @property
     def has_mirror(self) -> bool:
-        """Whether mirrored gathers are gathers of this survey, to within two cells (the challenge's are one cell off)."""
+        """Whether mirrored gathers are gathers of this survey, to within two cells (the challenge's are one off)."""
         return self.mirror_error_m <= 2 * self.spacing_m
 
     @property

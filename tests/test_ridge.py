@@ -79,5 +79,6 @@ def test_features_are_averages_of_compressed_amplitudes():
 
 def test_cell_means_count_parts_of_cells():
     field = np.arange(6, dtype=np.float32).reshape(2, 3)
-    np.testing.assert_allclose(cell_means([field], (1, 2)), [[[(0 + 3 + 0.5 + 2) / 3, (0.5 + 2 + 2 + 5) / 3]]], rtol=1e-6)
+    wanted = [[[(0 + 3 + 0.5 + 2) / 3, (0.5 + 2 + 2 + 5) / 3]]]
+    np.testing.assert_allclose(cell_means([field], (1, 2)), wanted, rtol=1e-6)
     np.testing.assert_allclose(cell_means([field], (2, 3))[0], field)

@@ -3,12 +3,15 @@
 The tests go on with each other's volume, as a user does, in the order they stand here.
 """
 
+import re
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from grpclib import GRPCError, Status
+from modal._utils.jwt_utils import DecodedJwt
+from modal_proto import api_pb2
 
 from jax_inversion import config as configs
 from jax_inversion.inference import check_submission
@@ -99,7 +102,17 @@ def test_simulation_on_several_containers_outlives_the_failure_of_one(local_moda
     failed = threading.Event()
 
     class Flaky(local_modal.LocalModal):
-        """The first commit of a shard fails, and with it the shard."""
+        """The first commit of a shard fails, and with it the shard.
+
+        Inputs are named by tokens that say their place, as Modal's are: the client reads it to retry one of a map.
+        """
+
+        async def _put(self, call, idx, item):
+            token = DecodedJwt.encode_without_signature({"idx": idx, "id": self.new("in")})
+            put = local_modal.Input(call, idx, token, item)
+            self.inputs[token] = call.inputs[token] = put
+            await self._enqueue(put)
+            return api_pb2.FunctionPutInputsResponseItem(idx=idx, input_id=token, input_jwt=token)
 
         def _commit(self, task, volume):
             if (
@@ -120,7 +133,8 @@ def test_simulation_on_several_containers_outlives_the_failure_of_one(local_moda
     assert sorted(statuses) == ["FAILURE", "SUCCESS", "SUCCESS", "SUCCESS"]
     made = sorted(path.name for path in (cloud.volume / "made").iterdir() if not path.name.startswith("."))
     assert made == [f"marine-s0-{k:08d}" for k in range(3)]
-    assert "made: 3 samples, 3 of them new" in output and "samples/h, about $" in output
+    # what the failed container had written was committed when it went: its other attempt may find the sample made
+    assert re.search(r"made: 3 samples, [23] of them new, \d+ samples/h, about \$", output)
 
 
 def test_an_empty_volume_is_told_what_to_upload(empty_cloud):
