@@ -69,7 +69,7 @@ class Plan:
     @property
     def keep_pairs(self) -> int:
         """Pairs of steps from one kept step to the next; 0: every step."""
-        return max(1, round(self.keep_every_s / self.step_s / 2)) if self.keep_every_s else 0
+        return math.ceil(self.keep_every_s / self.step_s / 2) if self.keep_every_s else 0
 
     @cached_property
     def source_weights(self) -> tuple[np.ndarray, np.ndarray]:

@@ -46,9 +46,10 @@ def simulate(
     a CPML runs without).
 
     Differentiable in reverse with respect to the model and ``wavelet``, under ``jit`` and ``vmap`` too. With the
-    damping layer the adjoint-state method keeps the field's second time difference every ``keep_every_s`` (0: at every
-    step, exact), with ``keep_half`` as bfloat16; ``memory="recompute"`` keeps checkpoints instead, in a tenth of the
-    memory and about twice the time. A CPML is differentiated through checkpointed segments whatever these say.
+    damping layer the adjoint-state method keeps the field's second time difference every ``keep_every_s`` (rounded up
+    to whole pairs of steps; 0: at every step, exact), with ``keep_half`` as bfloat16; ``memory="recompute"`` keeps
+    checkpoints instead, in about an eighth of the memory and less than twice the time. A CPML is differentiated
+    through checkpointed segments whatever these say.
     Positions of sources and receivers are not differentiated.
 
     Raises ``UserError`` for a step above the Courant limit, velocities that are not positive and finite, a model of
