@@ -131,10 +131,17 @@ def test_killed_run_leaves_no_process_and_is_completed_by_the_next(whole: Path, 
     assert content(out) == content(whole)
 
 
+def hear_interrupts() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and all that it starts does: the tests, and this run."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="follows processes in /proc")
 @pytest.mark.parametrize("victim", ["run", "worker"])
 def test_interrupted_run_and_killed_worker_end_everything(victim: str, tmp_path: Path) -> None:
-    run = command(tmp_path, tmp_path / "set", "--count", 50, "--workers", 2, start_new_session=True)
+    run = command(
+        tmp_path, tmp_path / "set", "--count", 50, "--workers", 2, start_new_session=True, preexec_fn=hear_interrupts
+    )
     wait_for(lambda: len(children_of(run.pid)) == 2, "two workers")
     workers = children_of(run.pid)
     os.kill(*((run.pid, signal.SIGINT) if victim == "run" else (workers[0], signal.SIGKILL)))
