@@ -9,27 +9,28 @@ import pytest
 from physics_tiny import CELL_M, TINY, model, relative
 
 from jax_inversion.physics import simulate, stencil
-from jax_inversion.physics.layout import Medium, Source
-from jax_inversion.physics.plan import Plan, medium
+from jax_inversion.physics.layout import Acquisition, Medium
+from jax_inversion.physics.leapfrog import heard
+from jax_inversion.physics.plan import Plan, acquisition, medium
 from jax_inversion.physics.propagator import propagate
 
 run = partial(simulate, survey=TINY, spacing_m=CELL_M)
 
 
-def plain_loop(medium: Medium, source: Source, layout):
+def plain_loop(medium: Medium, ends: Acquisition, layout):
     """The same equation written the plain way, without windows or custom derivative."""
     damp = medium.damp * layout.step_s / 2
-    weights = source.x[:, :, None] * source.z[None, None, :]
+    weights = ends.source_x[:, :, None] * ends.source_z[None, None, :]
 
     def step(fields, term):
         u, before = fields
         padded = stencil.pad(u, len(layout.taps) - 1, layout.free_surface)
         force = (layout.step_s / layout.spacing_m) ** 2 * (stencil.laplacian(padded, layout.taps) + term * weights)
         after = (2 * medium.m[None] * u - (medium.m - damp)[None] * before + force) / (medium.m + damp)[None]
-        return (after, u), after[..., *layout.record_slab]
+        return (after, u), heard(after, ends, layout)
 
-    zeros = jnp.zeros((source.x.shape[0], *medium.m.shape), medium.m.dtype)
-    return jax.lax.scan(step, (zeros, zeros), source.terms)[1]
+    zeros = jnp.zeros((ends.source_x.shape[0], *medium.m.shape), medium.m.dtype)
+    return jax.lax.scan(step, (zeros, zeros), ends.terms)[1]
 
 
 @pytest.mark.parametrize(
@@ -39,24 +40,23 @@ def test_adjoint_of_the_linearised_loop(memory, windows, free_surface):
     with jax.enable_x64(True):
         plan = Plan(TINY, CELL_M, None, 8, free_surface, True, "damping", windows, True, 0.0, False, memory, True)
         inside = medium(jnp.asarray(model(dtype=np.float64)), plan)
-        source = Source(jnp.asarray(plan.ricker[1]), *map(jnp.asarray, plan.source_weights))
+        ends = acquisition(jnp.asarray(plan.ricker[1]), plan)
         rng = np.random.default_rng(0)
         dm = jnp.asarray(rng.normal(size=inside.m.shape)) * inside.m
-        dq = jnp.asarray(rng.normal(size=source.terms.shape))
+        dq = jnp.asarray(rng.normal(size=ends.terms.shape))
 
         @jax.jit
         def linearised(dm, dq):
             def f(m, q):
-                return plain_loop(inside._replace(m=m), source._replace(terms=q), plan.layout)
+                return plain_loop(inside._replace(m=m), ends._replace(terms=q), plan.layout)
 
-            return jax.jvp(f, (inside.m, source.terms), (dm, dq))
+            return jax.jvp(f, (inside.m, ends.terms), (dm, dq))
 
         record, change = linearised(dm, dq)
-        # What lies outside the receivers' weights above a free surface is never read: no cotangent on its zero row.
         cotangent = jnp.asarray(rng.normal(size=record.shape))
-        again, pull = jax.vjp(lambda m, q: propagate(m, q, plan.layout), inside, source)
-        to_medium, to_source = pull(cotangent)
-        left, right = jnp.vdot(change, cotangent), jnp.vdot(dm, to_medium.m) + jnp.vdot(dq, to_source.terms)
+        again, pull = jax.vjp(lambda m, q: propagate(m, q, plan.layout), inside, ends)
+        to_medium, to_ends = pull(cotangent)
+        left, right = jnp.vdot(change, cotangent), jnp.vdot(dm, to_medium.m) + jnp.vdot(dq, to_ends.terms)
         if windows:  # cells that no recorded wave visits are left out: exact up to what leaks faster than waves
             assert relative(again, record) < 1e-5
         else:

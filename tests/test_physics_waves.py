@@ -12,9 +12,9 @@ from physics_tiny import CELL_M, TINY, model, relative
 from scipy.special import hankel1
 
 from jax_inversion.physics import simulate
-from jax_inversion.physics.layout import Medium, Source
+from jax_inversion.physics.layout import Medium
 from jax_inversion.physics.leapfrog import Leapfrog
-from jax_inversion.physics.plan import Plan, medium
+from jax_inversion.physics.plan import Plan, acquisition, medium
 from jax_inversion.physics.wavelet import ricker
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 
@@ -88,8 +88,8 @@ def leapfrog(free_surface: bool, damped: bool) -> tuple[Leapfrog, Medium]:
     plan = Plan(TINY, CELL_M, None, 8, free_surface, False, "damping", False, True, 0.0, False, "store", False)
     inside = medium(jnp.asarray(model(dtype=np.float64)), plan)
     inside = inside if damped else inside._replace(damp=inside.damp * 0)
-    like = partial(jnp.asarray, dtype=inside.m.dtype)
-    return Leapfrog(inside, Source(like(plan.ricker[1]), *map(like, plan.source_weights)), plan.layout), inside
+    ends = acquisition(jnp.asarray(plan.ricker[1], inside.m.dtype), plan)
+    return Leapfrog(inside, ends, plan.layout), inside
 
 
 def test_pressure_is_zero_at_the_free_surface():

@@ -16,8 +16,8 @@ from jax import lax
 from jaxtyping import Array
 
 from . import windows
-from .layout import Layout, Medium, Source
-from .leapfrog import Leapfrog
+from .layout import Acquisition, Layout, Medium
+from .leapfrog import Leapfrog, at
 
 
 def forward_turn(loop: Leapfrog, g: Array, fields: tuple, record: Array | None, kept: Array, slot: Array, sounding):
@@ -39,15 +39,13 @@ def forward_turn(loop: Leapfrog, g: Array, fields: tuple, record: Array | None, 
     return fields, record, kept
 
 
-def backward_turn(
-    loop: Leapfrog, g: Array, fields: tuple, images: Array, terms: Array, kept: Array, injected, sounding
-):
+def backward_turn(loop: Leapfrog, g: Array, fields: tuple, images: Array, terms: Array, kept: Array, lines, sounding):
     """Take the adjoint fields back through turn g, add its part to the cotangents; ``kept`` is forward_turn's slot."""
 
     def pair(k: Array, carry: tuple) -> tuple:
         fields, terms = carry
         i = (g + 1) * loop.layout.turn - 1 - k
-        fields = loop.adjoint_pair(i, fields, injected)
+        fields = loop.adjoint_pair(i, fields, lines)
         return fields, loop.hear(terms, i, fields) if sounding and loop.layout.hear else terms
 
     fields, terms = lax.fori_loop(0, loop.layout.turn, pair, (fields, terms))
@@ -67,9 +65,9 @@ def empty_kept(turns: int, loop: Leapfrog) -> Array:
     return lax.empty((turns, per_turn, *loop.zeros.shape), jnp.uint16 if half else loop.zeros.dtype)
 
 
-def store_forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array, tuple]:
+def store_forward(medium: Medium, ends: Acquisition, layout: Layout) -> tuple[Array, tuple]:
     """The record, and what ``store_backward`` wants to know."""
-    loop, bounds = Leapfrog(medium, source, layout), windows.bounds(medium.m, layout)
+    loop, bounds = Leapfrog(medium, ends, layout), windows.bounds(medium.m, layout)
 
     def turn(g, fields, rest, depth, sounding):
         fields, *rest = forward_turn(loop, g, fields, *rest, slot=g, sounding=sounding)
@@ -77,28 +75,28 @@ def store_forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array
 
     start = (loop.zeros, loop.zeros), (loop.empty_record(), empty_kept(layout.steps // 2 // layout.turn, loop))
     _, (record, kept) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=False)
-    return record, (medium, source, bounds, kept)
+    return record, (medium, ends, bounds, kept)
 
 
 def store_backward(layout: Layout, residual: tuple, cotangent: Array) -> tuple:
     """Cotangents of m and of the source terms."""
-    medium, source, bounds, kept = residual
-    loop = Leapfrog(medium, source, layout)
-    injected = loop.to_inject(cotangent)
+    medium, ends, bounds, kept = residual
+    loop = Leapfrog(medium, ends, layout)
+    lines = loop.to_inject(cotangent)
 
     def turn(g, fields, rest, depth, sounding):
         (*fields, images), (terms,) = fields, rest
-        fields, images, terms = backward_turn(loop, g, tuple(fields), images, terms, _at(kept, g), injected, sounding)
+        fields, images, terms = backward_turn(loop, g, tuple(fields), images, terms, at(kept, g), lines, sounding)
         return (*fields, images), (terms,)
 
-    start = (loop.zeros,) * 3, (jnp.zeros_like(source.terms),)
+    start = (loop.zeros,) * 3, (jnp.zeros_like(ends.terms),)
     (*_, images), (terms,) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=True)
     return to_model(images, layout), terms
 
 
-def recompute_forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array, tuple]:
+def recompute_forward(medium: Medium, ends: Acquisition, layout: Layout) -> tuple[Array, tuple]:
     """As ``store_forward``, but keeping only the fields at the start of each segment; no windows."""
-    loop = Leapfrog(medium, source, layout)
+    loop = Leapfrog(medium, ends, layout)
     segments, length, turns = _segments(layout)
 
     def pair(i: Array, carry: tuple) -> tuple:
@@ -116,15 +114,15 @@ def recompute_forward(medium: Medium, source: Source, layout: Layout) -> tuple[A
     checkpoints = lax.empty((segments, 2, *loop.zeros.shape), loop.zeros.dtype)
     start = (loop.zeros, loop.zeros), loop.empty_record(), checkpoints
     _, record, checkpoints = lax.fori_loop(0, segments, segment, start)
-    return record, (medium, source, checkpoints)
+    return record, (medium, ends, checkpoints)
 
 
 def recompute_backward(layout: Layout, residual: tuple, cotangent: Array) -> tuple:
     """Cotangents of m and of the source terms; each segment is run again from its checkpoint."""
-    medium, source, checkpoints = residual
-    loop = Leapfrog(medium, source, layout)
+    medium, ends, checkpoints = residual
+    loop = Leapfrog(medium, ends, layout)
     segments, length, turns = _segments(layout)
-    injected = loop.to_inject(cotangent)
+    lines = loop.to_inject(cotangent)
 
     def segment(k: Array, carry: tuple) -> tuple:
         first = (segments - 1 - k) * length
@@ -135,16 +133,16 @@ def recompute_backward(layout: Layout, residual: tuple, cotangent: Array) -> tup
             fields, _, kept = forward_turn(loop, g, fields, None, kept, g - first, sounding=True)
             return fields, kept
 
-        begin = _at(checkpoints, segments - 1 - k)
+        begin = at(checkpoints, segments - 1 - k)
         kept = lax.fori_loop(first, stop, again, ((begin[0], begin[1]), empty_kept(length, loop)))[1]
 
         def back(j, carry):
             g = stop - 1 - j
-            return backward_turn(loop, g, *carry, _at(kept, g - first), injected, sounding=True)
+            return backward_turn(loop, g, *carry, at(kept, g - first), lines, sounding=True)
 
         return lax.fori_loop(0, stop - first, back, carry)
 
-    start = (loop.zeros, loop.zeros), loop.zeros, jnp.zeros_like(source.terms)
+    start = (loop.zeros, loop.zeros), loop.zeros, jnp.zeros_like(ends.terms)
     _, images, terms = lax.fori_loop(0, segments, segment, start)
     return to_model(images, layout), terms
 
@@ -154,10 +152,6 @@ def _segments(layout: Layout) -> tuple[int, int, int]:
     turns = layout.steps // 2 // layout.turn
     length = math.ceil(math.sqrt(turns))
     return math.ceil(turns / length), length, turns
-
-
-def _at(stack: Array, index: Array) -> Array:
-    return lax.dynamic_index_in_dim(stack, index, 0, keepdims=False)
 
 
 def _packed(field: Array, layout: Layout) -> Array:

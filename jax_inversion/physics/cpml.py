@@ -18,7 +18,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from . import stencil
-from .layout import Layout, Source
+from .layout import Acquisition, Layout
+from .leapfrog import heard
 
 WIDTH_CELLS = 20
 _REFLECTION = 1e-4  # of the layer at normal incidence, in theory
@@ -54,12 +55,12 @@ def strips(shape: tuple[int, int], layout: Layout, peak_hz: float, fastest_km_s:
 
 
 def propagate(
-    m: Float[Array, "*batch X Z"], source: Source, layout: Layout, sides: list[Strip]
-) -> Float[Array, "step *batch shot column row"]:
-    """As ``propagator.propagate``: the wavefield in the cells around the receivers after every step."""
-    zeros = jnp.zeros((*m.shape[:-2], source.x.shape[0], *m.shape[-2:]), m.dtype)
+    m: Float[Array, "*batch X Z"], ends: Acquisition, layout: Layout, sides: list[Strip]
+) -> Float[Array, "step *batch shot column"]:
+    """As ``propagator.propagate``: the wavefield at the receivers' depth after every step."""
+    zeros = jnp.zeros((*m.shape[:-2], ends.source_x.shape[0], *m.shape[-2:]), m.dtype)
     move = jnp.expand_dims((layout.step_s / layout.spacing_m) ** 2 / m, -3)
-    weights = source.x[:, :, None] * source.z[None, None, :]
+    weights = ends.source_x[:, :, None] * ends.source_z[None, None, :]
     weights = jnp.expand_dims(weights, tuple(range(m.ndim - 2)))
 
     def step(state, term):
@@ -70,11 +71,11 @@ def propagate(
         for (_, _, added), side in zip(memory, sides, strict=True):
             force = force.at[_cut(side)].add(added)
         after = 2 * u - before + move * force
-        return (after, u, [parts[:2] for parts in memory]), after[..., *layout.record_slab]
+        return (after, u, [parts[:2] for parts in memory]), heard(after, ends, layout)
 
     length = int(np.ceil(np.sqrt(layout.steps)))
     segments = -(-layout.steps // length)
-    terms = jnp.pad(source.terms, (0, segments * length - layout.steps)).reshape(segments, length)
+    terms = jnp.pad(ends.terms, (0, segments * length - layout.steps)).reshape(segments, length)
     start = zeros, zeros, [(zeros[_cut(side)],) * 2 for side in sides]
     _, record = lax.scan(jax.checkpoint(lambda state, terms: lax.scan(step, state, terms)), start, terms)
     return record.reshape(-1, *record.shape[2:])[: layout.steps]

@@ -1,4 +1,4 @@
-"""What the time loops work on: the sizes known at compile time, the medium and the source."""
+"""What the time loops work on: the sizes known at compile time, the medium, the sources and receivers."""
 
 from typing import Literal, NamedTuple
 
@@ -41,9 +41,13 @@ class Medium(NamedTuple):
     damp: Float[Array, "X Z"]
 
 
-class Source(NamedTuple):
-    """Terms, one a step, in amplitude times m^2 (a unit point source), and sinc weights along both axes."""
+class Acquisition(NamedTuple):
+    """Source terms, one a step, in amplitude times m^2 (a unit point source), and sinc weights of both ends.
+
+    The receivers' weights along x are not needed here: a record has all columns that they touch.
+    """
 
     terms: Float[Array, " step"]
-    x: Float[Array, "shot X"]
-    z: Float[Array, " Z"]
+    source_x: Float[Array, "shot X"]
+    source_z: Float[Array, " Z"]
+    receiver_z: Float[Array, " Z"]

@@ -7,13 +7,14 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from ..arrays import Velocity
 from ..survey import Survey
 from . import cpml, dispersion, stencil
 from .boundary import DAMPING_WIDTH_M, damping
 from .grid import Grid
-from .layout import Layout, Medium
+from .layout import Acquisition, Layout, Medium
 from .near_field import missing_static_field
 from .wavelet import ricker
 
@@ -138,6 +139,12 @@ def medium(velocity_km_s: Velocity, plan: Plan) -> Medium:
     x, z = (jnp.asarray(a, velocity_km_s.dtype) for a in plan.grid.averaging)
     m = jnp.einsum("Xx,...xz,Zz->...XZ", x, 1e-6 / velocity_km_s**2, z)
     return Medium(m, jnp.asarray(plan.damping, m.dtype))
+
+
+def acquisition(terms: Float[Array, " step"], plan: Plan) -> Acquisition:
+    """Source terms with the weights of the plan's sources and receivers."""
+    weights = (*plan.source_weights, plan.receiver_weights[1])
+    return Acquisition(terms, *(jnp.asarray(w, terms.dtype) for w in weights))
 
 
 def _extent(weights: np.ndarray) -> tuple[int, int]:

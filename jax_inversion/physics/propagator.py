@@ -7,20 +7,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from . import adjoint, windows
-from .layout import Layout, Medium, Source
+from .layout import Acquisition, Layout, Medium
 from .leapfrog import Leapfrog
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def propagate(medium: Medium, source: Source, layout: Layout) -> Float[Array, "step *batch shot column row"]:
-    """The wavefield in the cells around the receivers after every step.
+def propagate(medium: Medium, ends: Acquisition, layout: Layout) -> Float[Array, "step *batch shot column"]:
+    """The wavefield at the receivers' depth, in the columns around them, after every step.
 
-    Differentiable in reverse with respect to ``medium.m`` and ``source.terms``, by the adjoint-state method and with
+    Differentiable in reverse with respect to ``medium.m`` and ``ends.terms``, by the adjoint-state method and with
     the memory policy of the layout. The absorbing layer and the geometry are **not** differentiated: the cotangents of
-    ``medium.damp``, ``source.x`` and ``source.z`` (unless ``layout.hear``, of ``source.terms`` too) are zero.
+    ``medium.damp`` and of the weights (unless ``layout.hear``, of ``ends.terms`` too) are zero.
     ``jax.jvp`` is not defined.
     """
-    loop = Leapfrog(medium, source, layout)
+    loop = Leapfrog(medium, ends, layout)
 
     def turn(i, fields, rest, depth, sounding):
         after = loop.pair(i, fields, sounding)
@@ -30,16 +30,16 @@ def propagate(medium: Medium, source: Source, layout: Layout) -> Float[Array, "s
     return windows.run(turn, *start, windows.bounds(medium.m, layout), layout, 1, reverse=False)[1][0]
 
 
-def _forward(medium: Medium, source: Source, layout: Layout) -> tuple[Array, tuple]:
+def _forward(medium: Medium, ends: Acquisition, layout: Layout) -> tuple[Array, tuple]:
     run = adjoint.store_forward if layout.memory == "store" else adjoint.recompute_forward
-    return run(medium, source, layout)
+    return run(medium, ends, layout)
 
 
-def _backward(layout: Layout, residual: tuple, cotangent: Array) -> tuple[Medium, Source]:
+def _backward(layout: Layout, residual: tuple, cotangent: Array) -> tuple[Medium, Acquisition]:
     run = adjoint.store_backward if layout.memory == "store" else adjoint.recompute_backward
     m_bar, terms = run(layout, residual, cotangent)
-    medium, source = residual[:2]
-    return Medium(m_bar, jnp.zeros_like(medium.damp)), Source(terms, jnp.zeros_like(source.x), jnp.zeros_like(source.z))
+    medium, ends = residual[:2]
+    return Medium(m_bar, jnp.zeros_like(medium.damp)), jax.tree.map(jnp.zeros_like, ends)._replace(terms=terms)
 
 
 propagate.defvjp(_forward, _backward)

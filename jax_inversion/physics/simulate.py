@@ -12,8 +12,7 @@ from ..arrays import Gathers, Velocity
 from ..errors import UserError
 from ..survey import Survey
 from . import cpml, stencil
-from .layout import Source
-from .plan import Plan, medium
+from .plan import Plan, acquisition, medium
 from .propagator import propagate
 
 
@@ -85,15 +84,12 @@ def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None) -> Gat
         wavelet = like(wavelet)
         forth, back = map(like, plan.source_matrices)
         terms = back @ (forth @ wavelet)
-    source = Source(terms, *map(like, plan.source_weights))
-    inside = medium(velocity_km_s, plan)
+    inside, ends = medium(velocity_km_s, plan), acquisition(terms, plan)
     if plan.boundary == "cpml":
-        record = cpml.propagate(inside.m, source, plan.layout, plan.strips)
+        record = cpml.propagate(inside.m, ends, plan.layout, plan.strips)
     else:
-        record = propagate(inside, source, plan.layout)
-    x, z = plan.receiver_weights
-    columns, rows = plan.layout.record_slab
-    traces = jnp.einsum("n...sXZ,RX,Z->n...sR", record, like(x[:, columns]), like(z[rows]))
+        record = propagate(inside, ends, plan.layout)
+    traces = jnp.einsum("n...sX,RX->n...sR", record, like(plan.receiver_weights[0][:, plan.layout.record_slab[0]]))
     forth, back = map(like, plan.trace_matrices)
     sampled = jnp.moveaxis(jnp.tensordot(back, jnp.tensordot(forth, traces, 1), 1), 0, -2)
     near = jnp.einsum("t,sR->stR", wavelet, like(plan.near_field))
