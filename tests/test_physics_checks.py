@@ -37,6 +37,12 @@ def changed(value: float) -> np.ndarray:
         (model(), dataclasses.replace(TINY, receiver_z_m=0.0), dict(free_surface=True), "not below the free surface"),
         (model(), TINY, dict(order=6), "order 6 is not one of 2, 4, 8"),
         (model(), TINY, dict(boundary="sponge"), "boundary 'sponge' is not one of damping, cpml"),
+        (
+            np.full((4, 30), 2.0, np.float32),
+            dataclasses.replace(TINY, nx=4, source_x_m=(40.0,), gather_files=(), receiver_x_m=(0.0, 60.0)),
+            dict(boundary="cpml"),
+            r"8 cells or more each way, not \(4, 30\)",
+        ),
         (model(), TINY, dict(memory="disk"), "memory 'disk' is not one of store, recompute"),
         (model(), TINY, dict(keep_every_s=-1.0), "keep_every_s"),
         (

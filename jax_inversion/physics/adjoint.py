@@ -11,6 +11,7 @@ same sum.
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
@@ -29,11 +30,12 @@ def forward_turn(loop: Leapfrog, g: Array, fields: tuple, record: Array | None, 
         return after, None if record is None else loop.note(record, i, after)
 
     first = g * loop.layout.turn
-    (u, before), ((end, middle), record) = fields, pair(first, (fields, record))
+    u, before, _ = fields
+    fields, record = pair(first, (fields, record))
+    end, middle, _ = fields
     seconds = [middle - 2 * u + before] + ([] if loop.layout.keep_pairs else [end - 2 * middle + u])
     update = _packed(jnp.stack(seconds), loop.layout)[None]
     kept = lax.dynamic_update_slice(kept, update, (slot, *(jnp.zeros_like(slot),) * (kept.ndim - 1)))
-    fields = end, middle
     if loop.layout.turn > 1:
         fields, record = lax.fori_loop(first + 1, first + loop.layout.turn, pair, (fields, record))
     return fields, record, kept
@@ -49,7 +51,7 @@ def backward_turn(loop: Leapfrog, g: Array, fields: tuple, images: Array, terms:
         return fields, loop.hear(terms, i, fields) if sounding and loop.layout.hear else terms
 
     fields, terms = lax.fori_loop(0, loop.layout.turn, pair, (fields, terms))
-    for field, second in zip(fields, kept, strict=False):
+    for field, second in zip(fields[:2], kept, strict=False):
         images = images + field * _unpacked(second[..., : field.shape[-1]], field.dtype)
     return fields, images, terms
 
@@ -73,7 +75,7 @@ def store_forward(medium: Medium, ends: Acquisition, layout: Layout) -> tuple[Ar
         fields, *rest = forward_turn(loop, g, fields, *rest, slot=g, sounding=sounding)
         return fields, tuple(rest)
 
-    start = (loop.zeros, loop.zeros), (loop.empty_record(), empty_kept(layout.steps // 2 // layout.turn, loop))
+    start = loop.start(adjoint=False), (loop.empty_record(), empty_kept(layout.steps // 2 // layout.turn, loop))
     _, (record, kept) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=False)
     return record, (medium, ends, bounds, kept)
 
@@ -89,7 +91,7 @@ def store_backward(layout: Layout, residual: tuple, cotangent: Array) -> tuple:
         fields, images, terms = backward_turn(loop, g, tuple(fields), images, terms, at(kept, g), lines, sounding)
         return (*fields, images), (terms,)
 
-    start = (loop.zeros,) * 3, (jnp.zeros_like(ends.terms),)
+    start = (*loop.start(adjoint=True), loop.zeros), (jnp.zeros_like(ends.terms),)
     (*_, images), (terms,) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=True)
     return to_model(images, layout), terms
 
@@ -106,13 +108,14 @@ def recompute_forward(medium: Medium, ends: Acquisition, layout: Layout) -> tupl
 
     def segment(s: Array, carry: tuple) -> tuple:
         fields, record, checkpoints = carry
-        checkpoints = lax.dynamic_update_index_in_dim(checkpoints, jnp.stack(fields), s, 0)
+        checkpoints = jax.tree.map(lambda kept, f: lax.dynamic_update_index_in_dim(kept, f, s, 0), checkpoints, fields)
         stop = jnp.minimum((s + 1) * length, turns)
         fields, record = lax.fori_loop(s * length * layout.turn, stop * layout.turn, pair, (fields, record))
         return fields, record, checkpoints
 
-    checkpoints = lax.empty((segments, 2, *loop.zeros.shape), loop.zeros.dtype)
-    start = (loop.zeros, loop.zeros), loop.empty_record(), checkpoints
+    fields = loop.start(adjoint=False)
+    checkpoints = jax.tree.map(lambda f: lax.empty((segments, *f.shape), f.dtype), fields)
+    start = fields, loop.empty_record(), checkpoints
     _, record, checkpoints = lax.fori_loop(0, segments, segment, start)
     return record, (medium, ends, checkpoints)
 
@@ -133,8 +136,8 @@ def recompute_backward(layout: Layout, residual: tuple, cotangent: Array) -> tup
             fields, _, kept = forward_turn(loop, g, fields, None, kept, g - first, sounding=True)
             return fields, kept
 
-        begin = at(checkpoints, segments - 1 - k)
-        kept = lax.fori_loop(first, stop, again, ((begin[0], begin[1]), empty_kept(length, loop)))[1]
+        begin = jax.tree.map(lambda kept: at(kept, segments - 1 - k), checkpoints)
+        kept = lax.fori_loop(first, stop, again, (begin, empty_kept(length, loop)))[1]
 
         def back(j, carry):
             g = stop - 1 - j
@@ -142,7 +145,7 @@ def recompute_backward(layout: Layout, residual: tuple, cotangent: Array) -> tup
 
         return lax.fori_loop(0, stop - first, back, carry)
 
-    start = (loop.zeros, loop.zeros), loop.zeros, jnp.zeros_like(ends.terms)
+    start = loop.start(adjoint=True), loop.zeros, jnp.zeros_like(ends.terms)
     _, images, terms = lax.fori_loop(0, segments, segment, start)
     return to_model(images, layout), terms
 

@@ -1,107 +1,118 @@
-"""Leapfrog inside a convolutional perfectly matched layer, which absorbs nearly everything.
+"""A convolutional perfectly matched layer, which absorbs nearly everything, and its adjoint.
 
-Along each axis the derivative d/dx becomes d/dx + psi *, in the form that keeps the second-order equation:
+Along each axis the derivative D = d/dx becomes D + psi *, in the form that keeps the second-order equation:
 
-    laplace u  ->  sum over axes of  u_xx + psi_x + zeta     psi' = a psi + b u_x     zeta' = a zeta + b (u_xx + psi'_x)
+    laplace u  ->  laplace u + sum over axes of  D psi' + zeta'
+    psi' = a psi + b D u        zeta' = a zeta + b (D^2 u + D psi')
 
-Komatitsch & Martin (2007), doi:10.1190/1.2757586; Pasalic & McGarry (2010), doi:10.1190/1.3513453. psi and zeta live
-in the strips only. The gradient is plain autodiff of checkpointed segments: exact, in little memory, but not fast.
+Komatitsch & Martin (2007), doi:10.1190/1.2757586; Pasalic & McGarry (2010), doi:10.1190/1.3513453. Between walls of
+zeros the central differences are antisymmetric (D) and symmetric (D^2), so the transpose, backwards in time, is
+
+    laplace p  ->  laplace p + sum over axes of  D^2 b zeta' - D b psi'
+    zeta' = a zeta + p      psi' = a psi - D (p + b zeta')
+
 The challenge's own layer reflects low frequencies: to reproduce its data take ``boundary.py``.
 """
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from . import stencil
-from .layout import Acquisition, Layout
-from .leapfrog import heard
+from .layout import Layer, Layout
+from .stencil import curvature, slope
 
 WIDTH_CELLS = 20
 _REFLECTION = 1e-4  # of the layer at normal incidence, in theory
 
 
-class Strip(NamedTuple):
-    """One side's layer: ``width`` cells from ``first`` along ``axis`` (-2 is x, -1 depth), with its coefficients."""
+class Memory(NamedTuple):
+    """What the layers of one axis remember: psi and zeta in the strips alone, and what they add to the Laplacian.
 
-    axis: int
-    first: int
-    a: Float[np.ndarray, " width"]
-    b: Float[np.ndarray, " width"]
-
-
-def strips(shape: tuple[int, int], layout: Layout, peak_hz: float, fastest_km_s: float) -> list[Strip]:
-    """The sides of a grid. Each strip has some cells of the section, where b is 0, for psi's derivative to reach into.
-
-    Damping grows as the square of the depth into the layer, the frequency shift falls from pi f to zero.
+    ``added`` is a whole field (zero outside the strips) that is updated in place: the stencil reads it as it is.
     """
-    inside = len(layout.taps) - 1
-    p = np.concatenate([(np.arange(WIDTH_CELLS, 0, -1) - 0.5) / WIDTH_CELLS, np.zeros(inside)])
-    width_m = WIDTH_CELLS * layout.spacing_m
-    sigma = -3 * fastest_km_s * 1e3 * np.log(_REFLECTION) / (2 * width_m) * p**2
+
+    psi: Float[Array, "*batch X Z"]
+    zeta: Float[Array, "*batch X Z"]
+    added: Float[Array, "*batch X Z"]
+
+
+def layers(
+    margin: int, spacing_m: float, step_s: float, free_surface: bool, peak_hz: float, fastest_km_s: float
+) -> tuple[Layer, Layer]:
+    """The ``Layer`` of each axis. Damping grows as the square of the depth, the frequency shift falls from pi f to 0.
+
+    ``margin`` is the reach of the stencil: so many cells of the section, where b is 0, lie on the inner side of each
+    strip for the derivatives of psi to reach into.
+    """
+    p = np.concatenate([(np.arange(WIDTH_CELLS, 0, -1) - 0.5) / WIDTH_CELLS, np.zeros(margin)])
+    sigma = -3 * fastest_km_s * 1e3 * np.log(_REFLECTION) / (2 * WIDTH_CELLS * spacing_m) * p**2
     alpha = np.pi * peak_hz * (1 - p)
-    a = np.exp(-(sigma + alpha) * layout.step_s)
+    a = np.exp(-(sigma + alpha) * step_s)
     b = sigma / (sigma + alpha) * (a - 1)
-    sides = []
-    for axis in (-2, -1):
-        if not (axis == -1 and layout.free_surface):
-            sides.append(Strip(axis, 0, a, b))
-        sides.append(Strip(axis, shape[axis] - p.size, a[::-1], b[::-1]))
-    return sides
+    far = Layer(-1, False, tuple(map(float, a[::-1])), tuple(map(float, b[::-1])))
+    both = Layer(-2, True, far.a[::-1] + far.a, far.b[::-1] + far.b)
+    return both, far if free_surface else both._replace(axis=-1)
 
 
-def propagate(
-    m: Float[Array, "*batch X Z"], ends: Acquisition, layout: Layout, sides: list[Strip]
-) -> Float[Array, "step *batch shot column"]:
-    """As ``propagator.propagate``: the wavefield at the receivers' depth after every step."""
-    zeros = jnp.zeros((*m.shape[:-2], ends.source_x.shape[0], *m.shape[-2:]), m.dtype)
-    move = jnp.expand_dims((layout.step_s / layout.spacing_m) ** 2 / m, -3)
-    weights = ends.source_x[:, :, None] * ends.source_z[None, None, :]
-    weights = jnp.expand_dims(weights, tuple(range(m.ndim - 2)))
-
-    def step(state, term):
-        u, before, memory = state
-        padded = stencil.pad(u, len(layout.taps) - 1, layout.free_surface)
-        force = stencil.laplacian(padded, layout.taps) + term * weights
-        memory = [_absorb(padded, *parts, side, layout) for parts, side in zip(memory, sides, strict=True)]
-        for (_, _, added), side in zip(memory, sides, strict=True):
-            force = force.at[_cut(side)].add(added)
-        after = 2 * u - before + move * force
-        return (after, u, [parts[:2] for parts in memory]), heard(after, ends, layout)
-
-    length = int(np.ceil(np.sqrt(layout.steps)))
-    segments = -(-layout.steps // length)
-    terms = jnp.pad(ends.terms, (0, segments * length - layout.steps)).reshape(segments, length)
-    start = zeros, zeros, [(zeros[_cut(side)],) * 2 for side in sides]
-    _, record = lax.scan(jax.checkpoint(lambda state, terms: lax.scan(step, state, terms)), start, terms)
-    return record.reshape(-1, *record.shape[2:])[: layout.steps]
-
-
-def _absorb(padded: Array, psi: Array, zeta: Array, side: Strip, layout: Layout) -> tuple[Array, Array, Array]:
-    """psi and zeta of the next step and what they add to the Laplacian (in units of the spacing) in the strip."""
-    a, b = (_along(c, side.axis, psi) for c in (side.a, side.b))
+def nothing(zeros: Array, layer: Layer, layout: Layout, adjoint: bool) -> Memory:
+    """Memory before the first step; the adjoint's zeta has a rim of zeros."""
     margin = len(layout.taps) - 1
-    other = -3 - side.axis
-    u = lax.slice_in_dim(padded, side.first, side.first + side.a.size + 2 * margin, axis=side.axis)
-    u = lax.slice_in_dim(u, margin, u.shape[other] - margin, axis=other)
-    psi = a * psi + b * stencil.slope(u, side.axis, margin)
-    sides = [(0, 0)] * psi.ndim
-    sides[side.axis] = (margin, margin)
-    bent = stencil.slope(jnp.pad(psi, sides), side.axis, margin)
-    zeta = a * zeta + b * (stencil.curvature(u, side.axis, layout.taps) + bent)
-    return psi, zeta, bent + zeta
+    psi, zeta = (jnp.zeros_like(_strip(zeros, layer, rim)) for rim in (margin, 2 * margin if adjoint else 0))
+    return Memory(psi, zeta, zeros)
 
 
-def _along(values: np.ndarray, axis: int, like: Array) -> Array:
+def forward(u: Array, memory: Memory, layer: Layer, layout: Layout) -> Memory:
+    """Memory after a step, from the field that its Laplacian is taken of."""
+    axis, margin = layer.axis, len(layout.taps) - 1
+    u = _strip(u, layer, 2 * margin)
+    psi = _along(layer.a, layer, margin, u) * memory.psi + _along(layer.b, layer, margin, u) * slope(u, axis, margin)
+    bent = slope(psi, axis, margin)
+    straight = curvature(_trimmed(u, axis, margin), axis, layout.taps)
+    zeta = _along(layer.a, layer, 0, u) * memory.zeta + _along(layer.b, layer, 0, u) * (straight + bent)
+    return Memory(psi, zeta, _placed(bent + zeta, memory.added, layer))
+
+
+def adjoint(p: Array, memory: Memory, layer: Layer, layout: Layout) -> Memory:
+    """Memory of the adjoint field after a step back."""
+    axis, margin = layer.axis, len(layout.taps) - 1
+    p = _strip(p, layer, 2 * margin)
+    zeta = _along(layer.a, layer, 2 * margin, p) * memory.zeta + p
+    weighted = _along(layer.b, layer, 2 * margin, p) * zeta
+    psi = _along(layer.a, layer, margin, p) * memory.psi - slope(p + weighted, axis, margin)
+    added = curvature(_trimmed(weighted, axis, margin), axis, layout.taps)
+    added -= slope(_along(layer.b, layer, margin, p) * psi, axis, margin)
+    return Memory(psi, zeta, _placed(added, memory.added, layer))
+
+
+def _strip(field: Array, layer: Layer, rim: int) -> Array:
+    """The layer's cells of a field, both ends side by side, with ``rim`` zeros before and behind."""
+    size, width = field.shape[layer.axis], layer.width
+    ends = [lax.slice_in_dim(field, 0, width, axis=layer.axis)] if layer.both else []
+    ends.append(lax.slice_in_dim(field, size - width, size, axis=layer.axis))
+    nothing = [jnp.zeros_like(lax.slice_in_dim(ends[0], 0, rim, axis=layer.axis))] if rim else []
+    return lax.optimization_barrier(jnp.concatenate([*nothing, *ends, *nothing], axis=layer.axis))
+
+
+def _placed(strip: Array, field: Array, layer: Layer) -> Array:
+    """The strip's cells, as ``_strip`` took them, put into a field."""
+    size, width = strip.shape[layer.axis], layer.width
+    if layer.both:
+        field = lax.dynamic_update_slice_in_dim(
+            field, lax.slice_in_dim(strip, 0, width, axis=layer.axis), 0, layer.axis
+        )
+    end = lax.slice_in_dim(strip, size - width, size, axis=layer.axis)
+    return lax.dynamic_update_slice_in_dim(field, end, field.shape[layer.axis] - width, layer.axis)
+
+
+def _along(values: tuple[float, ...], layer: Layer, rim: int, like: Array) -> Array:
+    """Coefficients with ``rim`` zeros before and behind, along the layer's axis."""
     shape = [1] * like.ndim
-    shape[axis] = values.size
-    return jnp.asarray(values.reshape(shape), like.dtype)
+    shape[layer.axis] = -1
+    return jnp.asarray(np.pad(values, rim).reshape(shape), like.dtype)
 
 
-def _cut(side: Strip) -> tuple:
-    span = slice(side.first, side.first + side.a.size)
-    return (..., span, slice(None)) if side.axis == -2 else (..., span)
+def _trimmed(strip: Array, axis: int, rim: int) -> Array:
+    return lax.slice_in_dim(strip, rim, strip.shape[axis] - rim, axis=axis)

@@ -5,6 +5,19 @@ from typing import Literal, NamedTuple
 from jaxtyping import Array, Float
 
 
+class Layer(NamedTuple):
+    """Absorbing strips across one axis, at the far end or at both, and the coefficients of their cells in order."""
+
+    axis: int  # -2: x, -1: depth
+    both: bool
+    a: tuple[float, ...]
+    b: tuple[float, ...]
+
+    @property
+    def width(self) -> int:
+        return len(self.a) // (1 + self.both)
+
+
 class Layout(NamedTuple):
     """What the loops must know at compile time. All lengths in cells and steps."""
 
@@ -17,6 +30,7 @@ class Layout(NamedTuple):
     receiver_columns: tuple[int, int]
     receiver_rows: tuple[int, int]
     free_surface: bool
+    layers: tuple[Layer, ...]  # of a CPML
     windows: bool
     keep_pairs: int  # the gradient keeps one step of this many pairs; 0: every step
     keep_half: bool  # as bfloat16

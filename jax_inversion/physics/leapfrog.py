@@ -11,12 +11,16 @@ recursion in reverse time, with the record's cotangent g as its source (d = damp
 Both sources are outer products of a line along x and weights in depth, which XLA fuses into the stencil.
 """
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
 
-from . import stencil
-from .layout import Acquisition, Layout, Medium
+from . import cpml, stencil
+from .layout import Acquisition, Layer, Layout, Medium
 
 
 class Leapfrog:
@@ -36,27 +40,42 @@ class Leapfrog:
         columns = self.layout.record_slab[0]
         return jnp.zeros((self.layout.steps, *self.zeros[..., columns, 0].shape), self.zeros.dtype)
 
-    def step(self, u: Array, before: Array, force: Array | None) -> Array:
-        """The field after u, in the window; the barriers keep XLA from fusing the padding into the stencil."""
+    def start(self, adjoint: bool) -> tuple[Array, Array, tuple]:
+        """Two fields of zeros and the empty memory of the absorbing layers."""
+        layout = self.layout
+        return self.zeros, self.zeros, tuple(cpml.nothing(self.zeros, a, layout, adjoint) for a in layout.layers)
+
+    def step(
+        self, u: Array, before: Array, memory: tuple, force: Array | None, absorb: Callable
+    ) -> tuple[Array, tuple]:
+        """The field after u, in the window, and the layers' memory.
+
+        The barriers keep XLA from fusing the padding into the stencil.
+        """
+        memory = tuple(_apart(absorb, u, *pair, self.layout) for pair in zip(memory, self.layout.layers, strict=True))
         taps, depth = self.layout.taps, u.shape[-1]
         padded = lax.optimization_barrier(stencil.pad(u, len(taps) - 1, self.layout.free_surface))
         total = stencil.laplacian(padded, taps)
         if force is not None:
             total += force
-        return lax.optimization_barrier(u + self.keep[..., :depth] * (u - before) + self.move[..., :depth] * total)
+        for one in memory:
+            total += one.added
+        after = u + self.keep[..., :depth] * (u - before) + self.move[..., :depth] * total
+        return lax.optimization_barrier(after), memory
 
-    def pair(self, i: Array, fields: tuple, sounding: bool) -> tuple[Array, Array]:
-        """(u[2i], u[2i-1]) to (u[2i+2], u[2i+1]): the fields change places without a copy."""
-        u, before = fields
-        after = self.step(u, before, self._force(2 * i, u) if sounding else None)
-        return self.step(after, u, self._force(2 * i + 1, u) if sounding else None), after
+    def pair(self, i: Array, fields: tuple, sounding: bool) -> tuple[Array, Array, tuple]:
+        """(u[2i], u[2i-1], memory) to (u[2i+2], u[2i+1], memory): the fields change places without a copy."""
+        u, before, memory = fields
+        after, memory = self.step(u, before, memory, self._force(2 * i, u) if sounding else None, cpml.forward)
+        end, memory = self.step(after, u, memory, self._force(2 * i + 1, u) if sounding else None, cpml.forward)
+        return end, after, memory
 
     def note(self, record: Array, i: Array, fields: tuple) -> Array:
         """Write the fields that pair i ended with into the record.
 
         (Noting the field that it starts from would keep that alive while it is overwritten: XLA would copy it.)
         """
-        for n, field in zip((2 * i, 2 * i + 1), fields[::-1], strict=True):
+        for n, field in zip((2 * i, 2 * i + 1), fields[1::-1], strict=True):
             record = lax.dynamic_update_index_in_dim(record, heard(field, self.ends, self.layout), n, 0)
         return record
 
@@ -64,11 +83,13 @@ class Leapfrog:
         line = self.ends.terms[n] * self.ends.source_x
         return jnp.expand_dims(_spread(line, self.ends.source_z, like), tuple(range(like.ndim - 3)))
 
-    def adjoint_pair(self, i: Array, fields: tuple, lines: Array) -> tuple[Array, Array]:
-        """(p[2i+3], p[2i+4]) to (p[2i+1], p[2i+2]); ``lines`` comes from ``to_inject``."""
-        p, later = fields
-        between = self.step(p, later, _spread(at(lines, 2 * i + 1), self.ends.receiver_z, p))
-        return self.step(between, p, _spread(at(lines, 2 * i), self.ends.receiver_z, p)), between
+    def adjoint_pair(self, i: Array, fields: tuple, lines: Array) -> tuple[Array, Array, tuple]:
+        """(p[2i+3], p[2i+4], memory) to (p[2i+1], p[2i+2], memory); ``lines`` comes from ``to_inject``."""
+        p, later, memory = fields
+        odd, even = (_spread(at(lines, 2 * i + k), self.ends.receiver_z, p) for k in (1, 0))
+        between, memory = self.step(p, later, memory, odd, cpml.adjoint)
+        end, memory = self.step(between, p, memory, even, cpml.adjoint)
+        return end, between, memory
 
     def to_inject(self, cotangent: Float[Array, "step *batch shot column"]) -> Float[Array, "step *batch shot X"]:
         first, last = self.layout.receiver_columns
@@ -78,10 +99,18 @@ class Leapfrog:
     def hear(self, terms: Array, i: Array, fields: tuple) -> Array:
         """Cotangents of source terms 2i and 2i + 1, from the adjoint fields p[2i+1] and p[2i+2]."""
         foot = self.layout.foot
-        for n, field in zip((2 * i, 2 * i + 1), fields, strict=True):
+        for n, field in zip((2 * i, 2 * i + 1), fields[:2], strict=True):
             term = jnp.einsum("...sXZ,sX,Z->", field[..., :foot], self.ends.source_x, self.ends.source_z[:foot])
             terms = lax.dynamic_update_index_in_dim(terms, term * self.square, n, 0)
         return terms
+
+
+def _apart(absorb: Callable, u: Array, memory: cpml.Memory, layer: Layer, layout: Layout) -> cpml.Memory:
+    """``absorb``, kept by itself on a CPU: XLA would compute psi anew for each of its uses."""
+    if jax.default_backend() != "cpu":
+        return absorb(u, memory, layer, layout)
+    with set_xla_metadata(inlineable="false"):
+        return jax.jit(absorb, static_argnums=(2, 3))(u, memory, layer, layout)
 
 
 def heard(field: Float[Array, "*batch X Z"], ends: Acquisition, layout: Layout) -> Float[Array, "*batch column"]:

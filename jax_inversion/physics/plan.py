@@ -86,17 +86,21 @@ class Plan:
     def layout(self) -> Layout:
         x, z = self.receiver_weights
         columns, rows = _extent(np.abs(x).sum(0)), _extent(z)
+        taps = stencil.second_derivative(self.order, self.like_spacing)
+        layer = len(taps) - 1, self.spacing_m, self.step_s, self.free_surface
+        layer += self.survey.peak_hz, self.survey.v_max_km_s
         return Layout(
             spacing_m=self.spacing_m,
             step_s=self.step_s,
             steps=self.steps,
             source_steps=self.steps if self.given_wavelet else math.ceil(RICKER_S / self.survey.peak_hz / self.step_s),
-            taps=stencil.second_derivative(self.order, self.like_spacing),
+            taps=taps,
             foot=max(rows[1], _extent(self.source_weights[1])[1]),
             receiver_columns=columns,
             receiver_rows=rows,
             free_surface=self.free_surface,
-            windows=self.windows,
+            layers=cpml.layers(*layer) if self.boundary == "cpml" else (),
+            windows=self.windows and self.boundary == "damping",
             keep_pairs=self.keep_pairs,
             keep_half=self.keep_half,
             hear=self.given_wavelet,
@@ -110,11 +114,9 @@ class Plan:
 
     @cached_property
     def damping(self) -> np.ndarray:
+        if self.boundary == "cpml":
+            return np.zeros(self.grid.shape)
         return np.asarray(damping(self.grid) * 1e-3)  # per m and per ms of the reference's units to s/m^2
-
-    @cached_property
-    def strips(self) -> list[cpml.Strip]:
-        return cpml.strips(self.grid.shape, self.layout, self.survey.peak_hz, self.survey.v_max_km_s)
 
     @cached_property
     def source_matrices(self) -> tuple[np.ndarray, np.ndarray]:

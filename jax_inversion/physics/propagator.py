@@ -26,7 +26,7 @@ def propagate(medium: Medium, ends: Acquisition, layout: Layout) -> Float[Array,
         after = loop.pair(i, fields, sounding)
         return after, (loop.note(*rest, i, after),)
 
-    start = (loop.zeros, loop.zeros), (loop.empty_record(),)
+    start = loop.start(adjoint=False), (loop.empty_record(),)
     return windows.run(turn, *start, windows.bounds(medium.m, layout), layout, 1, reverse=False)[1][0]
 
 

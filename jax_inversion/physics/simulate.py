@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ..arrays import Gathers, Velocity
 from ..errors import UserError
 from ..survey import Survey
-from . import cpml, stencil
+from . import stencil
 from .plan import Plan, acquisition, medium
 from .propagator import propagate
 
@@ -44,11 +44,10 @@ def simulate(
     makes depth 0 the surface of the sea. ``windows`` leaves out cells that no recorded wave visits (damping layer only:
     a CPML runs without).
 
-    Differentiable in reverse with respect to the model and ``wavelet``, under ``jit`` and ``vmap`` too. With the
-    damping layer the adjoint-state method keeps the field's second time difference every ``keep_every_s`` (rounded up
+    Differentiable in reverse with respect to the model and ``wavelet``, under ``jit`` and ``vmap`` too, by the
+    adjoint-state method, which keeps the field's second time difference every ``keep_every_s`` (rounded up
     to whole pairs of steps; 0: at every step, exact), with ``keep_half`` as bfloat16; ``memory="recompute"`` keeps
-    checkpoints instead, in about an eighth of the memory and less than twice the time. A CPML is differentiated
-    through checkpointed segments whatever these say.
+    checkpoints instead, in about an eighth of the memory and less than twice the time.
     Positions of sources and receivers are not differentiated.
 
     Raises ``UserError`` for a step above the Courant limit, velocities that are not positive and finite, a model of
@@ -85,10 +84,7 @@ def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None) -> Gat
         forth, back = map(like, plan.source_matrices)
         terms = back @ (forth @ wavelet)
     inside, ends = medium(velocity_km_s, plan), acquisition(terms, plan)
-    if plan.boundary == "cpml":
-        record = cpml.propagate(inside.m, ends, plan.layout, plan.strips)
-    else:
-        record = propagate(inside, ends, plan.layout)
+    record = propagate(inside, ends, plan.layout)
     traces = jnp.einsum("n...sX,RX->n...sR", record, like(plan.receiver_weights[0][:, plan.layout.record_slab[0]]))
     forth, back = map(like, plan.trace_matrices)
     sampled = jnp.moveaxis(jnp.tensordot(back, jnp.tensordot(forth, traces, 1), 1), 0, -2)
@@ -113,6 +109,8 @@ def _check(velocity: Array, plan: Plan, wavelet: Array | None) -> None:
         raise UserError(f"wavelet has shape {jnp.shape(wavelet)}; it needs the survey's {survey.nt} samples")
     if velocity.shape[-2:] != survey.model_shape:
         raise UserError(f"velocity has shape {velocity.shape}; the survey's models are {survey.model_shape} (x, depth)")
+    if plan.boundary == "cpml" and min(plan.grid.inner_shape) < plan.order:  # or its strips would overlap
+        raise UserError(f"boundary cpml needs {plan.order} cells or more each way, not {plan.grid.inner_shape}")
     plan.grid.check_inside()
     fastest = survey.v_max_km_s
     if not isinstance(velocity, jax.core.Tracer):
