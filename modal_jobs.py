@@ -7,7 +7,6 @@ the volume. Read from the environment of the `modal` command: SPEED_GPU ("H100",
 
 import contextlib
 import os
-import sys
 import time
 import tomllib
 from collections.abc import Iterator
@@ -16,15 +15,19 @@ from typing import Any, Literal
 
 import modal
 
+from jax_inversion.errors import UserError
+from jax_inversion.remote import endings
 from jax_inversion.remote import volume as disk
 from jax_inversion.remote.machines import MACHINES, Machine, gpu_list
 from jax_inversion.remote.machines import plan as plan_of
 
 HERE = Path(__file__).resolve().parent
 CONFIG = "configs/challenge.toml"
+if modal.is_local():
+    endings.hide_tracebacks()
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 GPUS = gpu_list(os.environ.get("SPEED_GPU", ""))
-FROM_HERE = ("WANDB_API_KEY", "SPEED_ALLOW_CPU")
+FROM_HERE = ("WANDB_API_KEY", "SPEED_ALLOW_CPU", "SPEED_GPU")
 
 app = modal.App("jax-inversion")
 volume = modal.Volume.from_name(disk.NAME, create_if_missing=True)
@@ -67,14 +70,8 @@ def on(machine: Machine) -> dict[str, Any]:
 def at_work(stage: str) -> Iterator[Path]:
     """The volume's folder; committed at the end. What the user got wrong ends it in one line, with no other attempt."""
     try:
-        with disk.at_work(stage) as root:
-            from jax_inversion.errors import UserError
-
-            try:
-                yield root
-            except UserError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-                raise modal.exception.InputCancellation(str(error)) from None
+        with disk.at_work(stage) as root, endings.in_one_line():
+            yield root
     finally:
         commit()
 
@@ -106,7 +103,10 @@ def main(
 
 def print_plan(config: str, overrides: str, simulated: bool) -> None:
     """Needs the package's own dependencies here, for it reads the preset."""
-    from jax_inversion.remote.settings import settings
+    try:
+        from jax_inversion.remote.settings import settings
+    except ModuleNotFoundError as error:
+        raise UserError(f"--plan reads the preset, which needs {error.name} here: pip install -e .") from None
 
     chosen = settings(HERE, config, overrides)
     counts = {"train": chosen.simulate.train_count, "test": chosen.simulate.test_count} if simulated else None
@@ -118,19 +118,20 @@ def print_plan(config: str, overrides: str, simulated: bool) -> None:
 def pipeline(config: str = CONFIG, run: str = "", overrides: str = "", data: str = "", simulated: bool = False):
     """All stages in order, each on its own machine."""
     run = run or Path(config).stem
-    if simulated:
-        data = f"models/{run}/data"
-        with at_work("pipeline") as root:
-            from jax_inversion.remote import stages
+    with endings.in_one_line():
+        if simulated:
+            data = f"models/{run}/data"
+            with at_work("pipeline") as root:
+                from jax_inversion.remote import stages
 
-            sets = stages.simulated_sets(root, config, run, overrides)
-        for options in sets:
-            fan_out(options, config)
-    analyze_data.remote(data, config, run)
-    prepare.remote(config, run, overrides, data)
-    train.remote(config, run, overrides, data)
-    generate_submission.remote(run, data)
-    finish.remote(run, data)
+                sets = stages.simulated_sets(root, config, run, overrides)
+            for options in sets:
+                fan_out(options, config)
+        analyze_data.remote(data, config, run)
+        prepare.remote(config, run, overrides, data)
+        train.remote(config, run, overrides, data)
+        generate_submission.remote(run, data)
+        finish.remote(run, data)
 
 
 @app.function(**on(MACHINES["unpack"]))
@@ -139,7 +140,8 @@ def unpack(archive: str, into: Literal["train", "test"] = "train"):
     with at_work("unpack") as root:
         from jax_inversion.remote.unpack import unpack
 
-        print(f"{into}/: {unpack(root / archive, root / into)} samples of {archive}; modal volume rm frees its space")
+        print(f"{into}/: {unpack(root / archive, root / into)} samples of {archive}")
+        print(f"the zip file is no longer needed:  modal volume rm {disk.NAME} {archive}")
 
 
 @app.function(**on(MACHINES["analyze_data"]))
@@ -203,11 +205,12 @@ def infer_sharded(run: str = Path(CONFIG).stem, checkpoint_name: str = "best", d
         from jax_inversion.remote import stages
 
         parts = stages.parts(root, run, checkpoint_name, data, chunk)
-    pieces = []
-    for piece in infer_chunk.starmap([(run, checkpoint_name, data, *part) for part in parts]):
-        pieces.append(piece)
-        print(f"predicting: part {len(pieces)} of {len(parts)} is there", flush=True)
-    merge.remote(run, checkpoint_name, data, pieces)
+    with endings.in_one_line():
+        pieces = []
+        for piece in infer_chunk.starmap([(run, checkpoint_name, data, *part) for part in parts]):
+            pieces.append(piece)
+            print(f"predicting: part {len(pieces)} of {len(parts)} is there", flush=True)
+        merge.remote(run, checkpoint_name, data, pieces)
 
 
 @app.function(**on(MACHINES["infer_chunk"]))
@@ -259,7 +262,8 @@ def simulate(
 ):
     """Simulated samples, ``shard`` a container; the same command again makes what is missing."""
     options = {"out": out, "count": count, "start": start, "seed": seed, "geology": geology, "truth": True}
-    fan_out(options, config, shard, machine)
+    with endings.in_one_line():
+        fan_out(options, config, shard, machine)
     print(disk.fetch_command(disk.root() / out, disk.root()))
 
 
@@ -290,7 +294,7 @@ def fan_out(options: dict[str, Any], config: str, shard: int = 200, machine: str
     shards = [options | {"start": k, "count": min(shard, end - k)} for k in range(first, end, shard)]
     for number, (new, took) in enumerate(stage.map(shards, kwargs={"config": config}, order_outputs=False), 1):
         made, seconds = made + new, seconds + took
-        print(f"simulating: shard {number} of {len(shards)} is there, {made} new samples", flush=True)
+        print(f"simulating: shard {number} of {len(shards)} is there, {made} new samples so far", flush=True)
     price, rate = seconds / 3600 * MACHINES[name].price(GPUS), 3600 * made / max(time.monotonic() - begun, 1e-9)
     print(f"{options['out']}: {options['count']} samples, {made} of them new, {rate:.0f} samples/h, about ${price:.2f}")
 

@@ -12,7 +12,7 @@ import pytest
 
 modal = pytest.importorskip("modal")
 
-from jax_inversion.errors import RunError, UserError  # noqa: E402
+from jax_inversion.errors import UserError  # noqa: E402
 from jax_inversion.remote import machines, volume  # noqa: E402
 from jax_inversion.remote.unpack import unpack  # noqa: E402
 
@@ -102,7 +102,7 @@ def test_one_option_chooses_the_cards_and_says_what_stays_idle():
     output = python(code, SPEED_GPU="H100:2, L40S")
     assert output.startswith("[('H100', 2), ('L40S', 1)]")
     assert "note: H100:2: training and inference use one GPU" in output
-    with pytest.raises(ValueError, match="H100:none"):
+    with pytest.raises(UserError, match="H100:none"):
         machines.gpu_list("H100:none")
 
 
@@ -173,7 +173,7 @@ def test_a_gpu_is_insisted_on(monkeypatch):
     from jax_inversion.remote import stages
 
     monkeypatch.delenv("SPEED_ALLOW_CPU", raising=False)
-    with pytest.raises(RunError, match="not on a GPU; SPEED_ALLOW_CPU=1"):
+    with pytest.raises(UserError, match="not on a GPU; SPEED_ALLOW_CPU=1"):
         stages.need_gpu()
     monkeypatch.setenv("SPEED_ALLOW_CPU", "1")
     stages.need_gpu()
@@ -182,7 +182,7 @@ def test_a_gpu_is_insisted_on(monkeypatch):
 def test_overrides_are_those_of_the_front_doors():
     from jax_inversion.remote.settings import settings
 
-    chosen = settings(REPO, "configs/quickstart.toml", "train.epochs=30 --train.batch-size=2 model.channels=8,16")
+    chosen = settings(REPO, "configs/quickstart.toml", "train.epochs=30 --train.batch-size=2 model.channels 8,16")
     assert (chosen.train.epochs, chosen.train.batch_size, chosen.model.channels) == (30, 2, (8, 16))
     with pytest.raises(UserError, match="did you mean 'epochs'"):
         settings(REPO, "configs/quickstart.toml", "train.epoch=30")

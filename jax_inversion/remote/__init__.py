@@ -1,1 +1,1 @@
-"""What ``modal_jobs.py`` needs beside Modal itself: machines and prices, the volume, the stages as plain functions."""
+"""What ``modal_jobs.py`` needs: machines and prices, the volume, the stages as plain functions, how errors end."""

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..errors import UserError
+
 GPUS = ("A100-80GB", "A100-40GB", "L40S")  # the first one free is taken
 PRICES_OF = "May 2026"
 GPU_PRICES = {  # dollars an hour
@@ -69,12 +71,12 @@ def gpu_price(gpu: str) -> float:
 
 
 def gpu_list(option: str) -> list[str]:
-    """``"H100:2, L40S"`` as a list; nothing is the usual one. ``ValueError`` where a count is none."""
+    """``"H100:2, L40S"`` as a list; nothing is the usual one. ``UserError`` where a count is none."""
     gpus = [gpu.strip() for gpu in option.split(",") if gpu.strip()] or list(GPUS)
     for gpu in gpus:
         name, colon, count = gpu.partition(":")
         if not name or (colon and not (count.isdigit() and int(count))):
-            raise ValueError(f"SPEED_GPU: {gpu!r} is not a GPU; right is a type or type:count, such as H100 or H100:2")
+            raise UserError(f"SPEED_GPU: {gpu!r} is not a GPU; right is a type or type:count, such as H100 or H100:2")
     return gpus
 
 

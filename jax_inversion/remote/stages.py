@@ -21,7 +21,7 @@ from .. import pipeline as pipeline_door
 from .. import score as score_door
 from .. import simulate as simulate_door
 from .. import train as train_door
-from ..errors import RunError, UserError
+from ..errors import UserError
 from ..files import write_aside
 from ..survey import CHALLENGE, Survey
 from ..training import Diverged
@@ -34,13 +34,18 @@ EMPTY = (
     "{split}`; or make some: `modal run modal_jobs.py::simulate --count 1000`, or all of it with "
     "`modal run modal_jobs.py --simulated`"
 )
+NO_TRUTH = (
+    f"the volume {NAME} has no true models (looked in {{places}}): name a folder that has them with --truth, or upload "
+    f"one with `modal volume put {NAME} truth /truth`"
+)
+COMMAND = "modal run modal_jobs.py::"
 
 
 def need_gpu() -> None:
-    """``RunError`` where JAX sees no GPU, unless SPEED_ALLOW_CPU is set; says which GPUs one stage leaves idle."""
+    """``UserError`` where JAX sees no GPU, unless SPEED_ALLOW_CPU is set; says which GPUs one stage leaves idle."""
     backend = jax.default_backend()
     if backend != "gpu" and not os.environ.get("SPEED_ALLOW_CPU"):
-        raise RunError(f"JAX runs on {backend}, not on a GPU; SPEED_ALLOW_CPU=1 lets it, very slowly")
+        raise UserError(f"JAX runs on {backend}, not on a GPU; SPEED_ALLOW_CPU=1 lets it, very slowly")
     if jax.device_count() > 1:
         print(f"note: {jax.device_count()} GPUs here; one is used, the others stand idle")
 
@@ -57,8 +62,12 @@ def analyze(root: Path, data: str, config: str, run: str) -> None:
 def prepare(root: Path, config: str, run: str, overrides: str, data: str) -> None:
     """Pack the training samples, which needs no GPU."""
     folder = _data(root, data, run, "train")
-    store = train_door.open_store(settings(root, config, overrides, folder), folder, root / "models" / run)
-    print(f"{len(store.ids)} samples packed for {run}")
+    place = root / "models" / run
+    store = train_door.open_store(settings(root, config, overrides, folder), folder, place)
+    print(
+        f"{run}: {len(store.ids)} samples packed in {(place / 'store').relative_to(root)}; next: {COMMAND}train", end=""
+    )
+    print(f" --run {run} with the same --config, --data and --overrides")
 
 
 def train(root: Path, config: str, run: str, overrides: str, data: str, commit: Callable[[], None]) -> None:
@@ -70,7 +79,8 @@ def train(root: Path, config: str, run: str, overrides: str, data: str, commit: 
         train_door.train(settings(root, config, overrides, folder), folder, place, on_checkpoint=commit)
     except Diverged as error:  # another attempt would end the same way
         raise UserError(str(error)) from None
-    print(f"{run}: trained; next: modal run modal_jobs.py::generate_submission --run {run}")
+    best = (place / "checkpoints" / "best").relative_to(root)
+    print(f"{run}: trained; best checkpoint {best}; next: {COMMAND}generate_submission --run {run}")
     print(fetch_command(place / "checkpoints" / "best", root))
 
 
@@ -140,7 +150,7 @@ def score(root: Path, run: str, submission: str, truth: str) -> None:
     place = _run(root, run)
     found = sorted(place.glob("submission_epoch_*[0-9].npz"), key=lambda path: path.stat().st_mtime)
     if not (submission or found):
-        raise UserError(f"{run} has no submission yet; modal run modal_jobs.py::generate_submission --run {run}")
+        raise UserError(f"{run} has no submission yet; {COMMAND}generate_submission --run {run}")
     path = root / submission if submission else found[-1]
     results = root / "results" / run
     survey = configs.load(place / "config.toml").survey
@@ -155,7 +165,13 @@ def score(root: Path, run: str, submission: str, truth: str) -> None:
 def finish(root: Path, run: str, data: str) -> None:
     """What is left of the pipeline after the submission: scores where the truth is known, and the report."""
     place = _run(root, run)
-    pipeline_door.pipeline(configs.load(place / "config.toml"), place, _data(root, data, run, "train"))
+    config = configs.load(place / "config.toml")
+    done, best = infer_door.restore(place / "latest").epoch, infer_door.restore(place).epoch
+    if done < config.train.epochs:  # this machine has no GPU to do it
+        raise UserError(f"{run}: {done} of {config.train.epochs} epochs are trained; {COMMAND}resume --run {run}")
+    if not (place / f"submission_epoch_{best}.npz").exists():
+        raise UserError(f"{run}: no submission of its best epoch, {best}; {COMMAND}generate_submission --run {run}")
+    pipeline_door.pipeline(config, place, _data(root, data, run, "train"))
     _publish(root, run, *(path for path in (place / "report.html", place / "scores.json") if path.exists()))
 
 
@@ -188,7 +204,8 @@ def _data(root: Path, data: str, run: str, split: str = "") -> Path:
         for name in [split] if split else ["train", "test"]:
             if any((place / name).glob("*/*.npy")):
                 return place
-    raise UserError(EMPTY.format(split=split or "train or test", places=", ".join(map(str, places))))
+    looked = ", ".join(str(place / split) for place in places)
+    raise UserError((NO_TRUTH if split == "truth" else EMPTY).format(split=split or "train", places=looked))
 
 
 def _survey(root: Path, config: str) -> Survey:
