@@ -20,7 +20,7 @@ from jax_inversion.train import main
 from jax_inversion.training import Diverged, check_run, fit, read_metrics, restore, split
 from jax_inversion.training import checkpoints as checkpoint_files
 
-EPOCHS, STEPS = 12, 3  # of 4 samples
+EPOCHS, STEPS = 8, 3  # of 4 samples
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def weights(run):
 def test_killed_and_stopped_runs_end_with_the_weights_of_one_never_interrupted(room, capfd):
     code, said = start_and_signal(room, "broken", signal.SIGKILL, "epoch_2")
     assert code == -signal.SIGKILL, said
-    code, said = start_and_signal(room, "broken", signal.SIGTERM, "epoch_6")
+    code, said = start_and_signal(room, "broken", signal.SIGTERM, "epoch_4")
     assert code == 1 and "going on after step" in said and "SIGTERM: saving after this step" in said, said
     assert "run the same command again to go on" in said and "Traceback" not in said
     assert main(command(room, "broken")) == 0
@@ -115,6 +115,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(room, capsys):
         ("--ensemble.members", "3", "ensemble.members 2 -> 3"),
         ("--preprocess.scaling", "trace", "preprocess.scaling 'global' -> 'trace'"),
         ("--train.batch-size", "2", "train.batch_size 4 -> 2"),
+        ("--train.spacing-m", "20", "train.spacing_m 0.0 -> 20.0"),
         ("--data.validation-fraction", "0.5", "data.validation_fraction 0.25 -> 0.5"),
     ],
 )
@@ -130,7 +131,7 @@ def test_what_the_weights_do_not_depend_on_may_change_and_is_said(room, capsys):
     ids = packed_like(room).ids
     config = configs.load(room / "tiny.toml", ["--train.epochs", "20", "--infer.smoothing-m", "3"])
     check_run(room / "whole", config, ids)
-    assert "train.epochs 12 -> 20; infer.smoothing_m 0.0 -> 3.0" in capsys.readouterr().err
+    assert f"train.epochs {EPOCHS} -> 20; infer.smoothing_m 0.0 -> 3.0" in capsys.readouterr().err
 
 
 def test_other_samples_are_refused(room, tmp_path, capsys):
