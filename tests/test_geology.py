@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from physics_tiny import CELL_M, TINY
 
 from jax_inversion.errors import UserError
 from jax_inversion.geology import PRESETS, blend, draw, faults, folds, marine, strata
+from jax_inversion.physics import simulate
 from jax_inversion.survey import CHALLENGE
 
 COARSE = dataclasses.replace(CHALLENGE, nx=60, nz=252, spacing_m=5.0)
@@ -72,6 +74,21 @@ def test_presets_keep_shape_type_and_bounds_on_another_survey(preset: str) -> No
     # A key gives one model, and another key another.
     np.testing.assert_array_equal(velocity[0], draw(KEYS[0], OTHER, preset))
     assert np.abs(velocity[0] - velocity[1]).mean() > 0.02
+
+
+def test_models_are_drawn_and_simulated_inside_a_compiled_step() -> None:
+    @jax.jit
+    @jax.vmap
+    def step(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        velocity = draw(key, TINY, "faulted")
+        return velocity, simulate(velocity, TINY, spacing_m=CELL_M, windows=False)
+
+    velocity, gathers = step(KEYS[:2])
+    assert velocity.shape == (2, *TINY.model_shape) and gathers.shape == (2, *TINY.gathers_shape)
+    for k in range(2):
+        alone = simulate(draw(KEYS[k], TINY, "faulted"), TINY, spacing_m=CELL_M, windows=False)
+        np.testing.assert_allclose(gathers[k], alone, rtol=0, atol=1e-4 * np.abs(alone).max())
+    assert np.abs(gathers[0] - gathers[1]).max() > 1e-2 * np.abs(gathers).max()
 
 
 def test_models_are_the_same_without_jit() -> None:
