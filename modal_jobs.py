@@ -18,13 +18,12 @@ import modal
 from jax_inversion.errors import UserError
 from jax_inversion.remote import endings
 from jax_inversion.remote import volume as disk
-from jax_inversion.remote.machines import MACHINES, Machine, gpu_list
+from jax_inversion.remote.machines import MACHINES, Machine, dollars, gpu_list
 from jax_inversion.remote.machines import plan as plan_of
 
 HERE = Path(__file__).resolve().parent
 CONFIG = "configs/challenge.toml"
-if modal.is_local():
-    endings.hide_tracebacks()
+endings.hide_tracebacks()
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 GPUS = gpu_list(os.environ.get("SPEED_GPU", ""))
 FROM_HERE = ("WANDB_API_KEY", "SPEED_ALLOW_CPU", "SPEED_GPU")
@@ -107,7 +106,6 @@ def print_plan(config: str, overrides: str, simulated: bool) -> None:
         from jax_inversion.remote.settings import settings
     except ModuleNotFoundError as error:
         raise UserError(f"--plan reads the preset, which needs {error.name} here: pip install -e .") from None
-
     chosen = settings(HERE, config, overrides)
     counts = {"train": chosen.simulate.train_count, "test": chosen.simulate.test_count} if simulated else None
     how_long = {"epochs": chosen.train.epochs, "members": chosen.ensemble.members}
@@ -295,8 +293,9 @@ def fan_out(options: dict[str, Any], config: str, shard: int = 200, machine: str
     for number, (new, took) in enumerate(stage.map(shards, kwargs={"config": config}, order_outputs=False), 1):
         made, seconds = made + new, seconds + took
         print(f"simulating: shard {number} of {len(shards)} is there, {made} new samples so far", flush=True)
-    price, rate = seconds / 3600 * MACHINES[name].price(GPUS), 3600 * made / max(time.monotonic() - begun, 1e-9)
-    print(f"{options['out']}: {options['count']} samples, {made} of them new, {rate:.0f} samples/h, about ${price:.2f}")
+    price = dollars(seconds / 3600 * MACHINES[name].price(GPUS))
+    rate = 3600 * made / max(time.monotonic() - begun, 1e-9)
+    print(f"{options['out']}: {options['count']} samples, {made} of them new, {rate:.0f} samples/h, about {price}")
 
 
 if __name__ == "__main__":

@@ -98,9 +98,12 @@ for name in {COMMANDS!r}:
 
 
 def test_one_option_chooses_the_cards_and_says_what_stays_idle():
-    code = "import modal_jobs as m; print(m.train.info().gpus); m.print_plan(m.CONFIG, '', False)"
+    code = (
+        "import modal_jobs as m; print(m.train.info().gpus, m.train.info().secrets); m.print_plan(m.CONFIG, '', False)"
+    )
     output = python(code, SPEED_GPU="H100:2, L40S")
     assert output.startswith("[('H100', 2), ('L40S', 1)]")
+    assert "SPEED_GPU" in output.splitlines()[0], "containers price what they run on"
     assert "note: H100:2: training and inference use one GPU" in output
     with pytest.raises(UserError, match="H100:none"):
         machines.gpu_list("H100:none")

@@ -117,8 +117,8 @@ def plan(
         sums = [sums[0] + expected, sums[1] + most]
         rows.append((stage, f"{count} x {machine.text(gpus)}", f"{h / count + started_h:.2f}", expected, most))
     lines = [f"{'stage':<20} {'machines':<34} {'hours':>7} {'expected':>10} {'at most':>10}"]
-    lines += [f"{s:<20} {m:<34} {h:>7} {_dollars(e):>10} {_dollars(u):>10}" for s, m, h, e, u in rows]
-    lines.append(f"{'all':<20} {'':<34} {'':>7} {_dollars(sums[0]):>10} {_dollars(sums[1]):>10}")
+    lines += [f"{s:<20} {m:<34} {h:>7} {dollars(e):>10} {dollars(u):>10}" for s, m, h, e, u in rows]
+    lines.append(f"{'all':<20} {'':<34} {'':>7} {dollars(sums[0]):>10} {dollars(sums[1]):>10}")
     lines += [
         f"{samples['train']} train and {samples['test']} test samples, {epochs} epochs, {members} members; GPUs: "
         f"{' or '.join(gpus)}",
@@ -128,5 +128,6 @@ def plan(
     return "\n".join(filter(None, [*lines, idle_gpus(gpus)]))
 
 
-def _dollars(amount: float) -> str:
+def dollars(amount: float) -> str:
+    """In words; a price that the table lacks is not known."""
     return "unknown" if math.isnan(amount) else f"${amount:.2f}"

@@ -31,7 +31,7 @@ from .volume import NAME, fetch_command
 EMPTY = (
     f"the volume {NAME} has no {{split}} samples (looked in {{places}}). Upload the challenge's: "
     f"`modal volume put {NAME} {{split}}.zip /`, then `modal run modal_jobs.py::unpack --archive {{split}}.zip --into "
-    "{split}`; or make some: `modal run modal_jobs.py::simulate --count 1000`, or all of it with "
+    "{split}`; or make some: `modal run modal_jobs.py::simulate --count 1000 --out {split}`, or all of it with "
     "`modal run modal_jobs.py --simulated`"
 )
 NO_TRUTH = (
@@ -124,6 +124,8 @@ def merge(root: Path, run: str, checkpoint: str, data: str, pieces: Sequence[str
     out = place / f"submission_epoch_{epoch}.npz"
     folder = _data(root, data, run, "test")
     infer_door.merge([root / piece for piece in pieces], out, place / checkpoint, folder)
+    for stale in (place, root / "results" / run):  # parts are predicted without the spread
+        infer_door.spread_path(stale / out.name).unlink(missing_ok=True)
     shutil.rmtree(place / "parts")
     print(f"{len(pieces)} parts merged and checked")
     _publish(root, run, out)

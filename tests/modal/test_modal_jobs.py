@@ -4,7 +4,10 @@ The tests go on with each other's volume, as a user does, in the order they stan
 """
 
 import re
+import shutil
+import signal
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +76,7 @@ def test_submissions_of_other_checkpoints_and_of_none(cloud, piped):
     check_submission(cloud.volume / "results/demo/submission_epoch_1.npz", TESTS, survey)
     assert wrong != 0
     assert "has no checkpoint 'epoch_7'; it has best, latest, epoch_1, epoch_2" in complaint
+    assert complaint.count("error:") == 1 and "Traceback" not in complaint
     assert len(server.attempts) == 2, "a mistake of the user is not tried again"
 
 
@@ -96,6 +100,66 @@ def test_resume_insists_on_a_run_and_lists_those_there_are(cloud, piped):
     _, [(code, output)] = cloud.run("run modal_jobs.py::resume --run dmeo")
     assert code != 0
     assert "no run 'dmeo'" in output and "it has cut, demo" in output
+
+
+def test_a_run_told_to_end_saves_goes_on_and_is_not_finished_without_a_submission(
+    local_modal, cloud, piped, monkeypatch
+):
+    monkeypatch.setattr(local_modal.LocalModal, "_kill", end_politely)
+    server, [(code, output), (early, complaint)] = cloud.run(
+        "run modal_jobs.py::resume --run cut --overrides train.epochs=4",
+        "run modal_jobs.py::finish --run cut",
+        preempt_at_commit=1,
+    )
+    assert code == 0, output
+    assert [status for name, _, _, status in server.attempts if name == "resume"] == ["PREEMPTED", "SUCCESS"]
+    assert "going on with train.epochs 2 -> 4" in output
+    saved_after = ["SIGTERM: saving after this step", "going on after step 7 of 8"]
+    assert re.search(".*".join(saved_after), output, re.DOTALL), "the step after the commit was saved and committed too"
+    assert early != 0 and "no submission of its best epoch" in complaint
+
+
+def end_politely(self, task, why):
+    """What a machine does that is taken away: SIGTERM first."""
+    task.stopped_for = task.stopped_for or why
+    if task.proc and task.proc.returncode is None:
+        task.proc.send_signal(signal.SIGTERM)
+
+
+def test_the_uploaded_zip_is_unpacked_looked_at_and_packed(cloud, empty_cloud, tmp_path):
+    survey = configs.load(cloud.volume / "tiny.toml").survey
+    with zipfile.ZipFile(tmp_path / "train.zip", "w") as archive:
+        for file in (cloud.volume / "train").rglob("*.npy"):
+            archive.write(file, f"challenge/{file.parent.name}/{file.name}")
+    shutil.copytree(cloud.volume / "test", empty_cloud.volume / "test")
+    _, results = empty_cloud.run(
+        f"volume put speed-structure-vol {tmp_path}/train.zip /",
+        "run modal_jobs.py::unpack --archive train.zip --into train",
+        "run modal_jobs.py::analyze_data --config tiny.toml",
+        "run modal_jobs.py::prepare --config tiny.toml --run one",
+        "run modal_jobs.py --plan --config configs/quickstart.toml --simulated",
+        cli_env={"SPEED_WANDB_SECRET": "key-of-mine", "SPEED_GPU": "H100:2"},
+        secrets={"key-of-mine": {"WANDB_API_KEY": "secret"}},
+    )
+    assert [code for code, _ in results] == [0] * 5, results
+    unpacked, analyzed, prepared, planned = (output for _, output in results[1:])
+    assert "train/: 12 samples of train.zip" in unpacked
+    assert "modal volume rm speed-structure-vol train.zip" in unpacked
+    assert "12 of 16 samples have one" in analyzed and str(survey.gathers_shape[1:]) in analyzed
+    assert "modal volume get --force speed-structure-vol results/analysis fetched/results/" in analyzed
+    assert (empty_cloud.volume / "results/analysis/spectrum.png").stat().st_size > 1000
+    assert "12 samples packed in models/one/store; next: modal run modal_jobs.py::train --run one" in prepared
+    assert "note: H100:2: training and inference use one GPU" in planned and "simulate_shard" in planned
+
+
+def test_what_stops_a_detached_pipeline_or_a_missing_secret_is_said_in_a_line(cloud):
+    server, [(code, output)] = cloud.run(
+        "run --detach modal_jobs.py --simulated --config tiny.toml --run none --overrides simulate.train-count=0"
+    )
+    assert code != 0 and "error: no data: give --data DIR, or simulate.train-count" in output
+    assert "Traceback" not in output and len(server.attempts) == 1
+    _, [(code, output)] = cloud.run("run modal_jobs.py::train --run x", cli_env={"SPEED_WANDB_SECRET": "nope"})
+    assert code != 0 and "'nope' not found" in output and "Traceback" not in output
 
 
 def test_simulation_on_several_containers_outlives_the_failure_of_one(local_modal, cloud, monkeypatch):
@@ -135,6 +199,13 @@ def test_simulation_on_several_containers_outlives_the_failure_of_one(local_moda
     assert made == [f"marine-s0-{k:08d}" for k in range(3)]
     # what the failed container had written was committed when it went: its other attempt may find the sample made
     assert re.search(r"made: 3 samples, [23] of them new, \d+ samples/h, about \$", output)
+
+    monkeypatch.undo()
+    command = "run modal_jobs.py::simulate --count 3 --config tiny.toml --out made --machine gpu"
+    server, [(code, output)] = cloud.run(command, cli_env={"SPEED_GPU": "X9000"})
+    assert code == 0 and [name for name, *_ in server.attempts] == ["simulate_shard_gpu", "simulate"]
+    assert "made: 3 samples, 0 of them new, 0 samples/h, about unknown" in output, "the containers know the card"
+    assert "modal volume get --force speed-structure-vol made fetched/" in output
 
 
 def test_an_empty_volume_is_told_what_to_upload(empty_cloud):
