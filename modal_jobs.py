@@ -39,10 +39,9 @@ image = (
     .add_local_file(HERE / "pyproject.toml", "/root/pyproject.toml")
 )
 # Two secrets on every machine, whatever is set: Modal wants as many objects in the container as here.
-wandb_secret = os.environ.get("SPEED_WANDB_SECRET")
 secrets = [
     modal.Secret.from_dict({key: os.environ[key] for key in FROM_HERE if os.environ.get(key)}),
-    modal.Secret.from_name(wandb_secret) if wandb_secret else modal.Secret.from_dict({}),
+    modal.Secret.from_name(name) if (name := os.environ.get("SPEED_WANDB_SECRET")) else modal.Secret.from_dict({}),
 ]
 
 
@@ -95,9 +94,8 @@ def main(
 ):
     """Analyze, train or resume, predict, score, report. --simulated makes the data first, --plan prints a table."""
     if plan:
-        print_plan(config, overrides, simulated)
-    else:
-        pipeline.spawn(config, run, overrides, data, simulated).get()
+        return print_plan(config, overrides, simulated)
+    pipeline.spawn(config, run, overrides, data, simulated).get()
 
 
 def print_plan(config: str, overrides: str, simulated: bool) -> None:
