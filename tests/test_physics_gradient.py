@@ -95,6 +95,22 @@ def test_adjoint_of_the_linearised_loop(memory, windows, free_surface, boundary)
             assert abs(float(left / right) - 1) < 1e-10
 
 
+def test_padded_fields_and_fields_with_a_rim_give_the_same():
+    with jax.enable_x64(True):
+        plan = Plan(TINY, CELL_M, None, 2, False, True, "damping", True, True, 4e-3, False, "store", True)
+        inside = medium(jnp.asarray(model(dtype=np.float64)), plan)
+        ends = acquisition(jnp.asarray(plan.ricker[1]), plan)
+
+        def all_of(in_place):
+            layout = plan.layout._replace(in_place=in_place)
+            record, pull = jax.vjp(lambda m, q: propagate(m, q, layout), inside, ends)
+            to_medium, to_ends = pull(jnp.cos(jnp.arange(record.size)).reshape(record.shape))
+            return propagate(inside, ends, layout), record, to_medium.m, to_ends.terms
+
+        for with_rim, padded in zip(all_of(True), all_of(False), strict=True):
+            assert relative(with_rim, padded) < 1e-12
+
+
 def loss(v, target=None, **options):
     gathers = run(v, **options)
     return 500 * jnp.sum((gathers if target is None else gathers - target) ** 2)

@@ -97,9 +97,9 @@ def leapfrog(free_surface: bool = False, boundary: str = "damping") -> tuple[Lea
 def test_pressure_is_zero_at_the_free_surface():
     with jax.enable_x64(True):
         loop, _ = leapfrog(free_surface=True)
-        u, *_ = jax.lax.fori_loop(0, 60, lambda i, fields: loop.pair(i, fields, True), loop.start(adjoint=False))
+        u, *_ = jax.lax.fori_loop(0, 40, lambda i, fields: loop.triple(i, fields, True), loop.start(adjoint=False))
     assert np.abs(u).max() > 1e-3
-    assert np.abs(u[..., 0]).max() == 0
+    assert np.abs(loop.inside(u)[..., 0]).max() == 0
 
 
 @pytest.mark.parametrize("boundary", ["walls", "damping", "cpml"])
@@ -113,12 +113,12 @@ def test_discrete_energy_is_kept_or_falls(boundary):
     with jax.enable_x64(True):
         loop, inside = leapfrog(boundary=boundary)
         sound = jax.jit(
-            lambda: jax.lax.fori_loop(0, 100, lambda i, fields: loop.pair(i, fields, True), loop.start(adjoint=False))
+            lambda: jax.lax.fori_loop(0, 66, lambda i, fields: loop.triple(i, fields, True), loop.start(adjoint=False))
         )
-        quiet = jax.jit(lambda f: jax.lax.fori_loop(0, 50, lambda i, fields: loop.pair(i, fields, False), f))
+        quiet = jax.jit(lambda f: jax.lax.fori_loop(0, 33, lambda i, fields: loop.triple(i, fields, False), f))
         fields, energies = sound(), []
         for _ in range(4):
-            energies.append(float(energy(loop, inside, *fields[:2])))
+            energies.append(float(energy(loop, inside, *map(loop.inside, fields[:2]))))
             fields = quiet(fields)
     if boundary == "walls":
         np.testing.assert_allclose(energies, energies[0], rtol=1e-10)

@@ -22,48 +22,51 @@ from .leapfrog import Leapfrog, at
 
 
 def forward_turn(loop: Leapfrog, g: Array, fields: tuple, record: Array | None, kept: Array, slot: Array, sounding):
-    """Advance one turn; put the second difference of its first step (all steps: of both) into ``kept[slot]``."""
+    """Advance one turn; put the second difference of its third step (all steps: of each) into ``kept[slot]``."""
 
-    def pair(i: Array, carry: tuple) -> tuple:
+    def triple(i: Array, carry: tuple) -> tuple:
         fields, record = carry
-        after = loop.pair(i, fields, sounding)
+        after = loop.triple(i, fields, sounding)
         return after, None if record is None else loop.note(record, i, after)
 
     first = g * loop.layout.turn
-    u, before, _ = fields
-    fields, record = pair(first, (fields, record))
-    end, middle, _ = fields
-    seconds = [middle - 2 * u + before] + ([] if loop.layout.keep_pairs else [end - 2 * middle + u])
-    update = _packed(jnp.stack(seconds), loop.layout)[None]
+    u, before = map(loop.inside, fields[:2])
+    fields, record = triple(first, (fields, record))
+    third, second, one = map(loop.inside, fields[:3])
+    differences = [third - 2 * second + one]
+    if not loop.layout.keep_triples:
+        differences = [one - 2 * u + before, second - 2 * one + u, *differences]
+    update = _packed(jnp.stack(differences), loop.layout)[None]
     kept = lax.dynamic_update_slice(kept, update, (slot, *(jnp.zeros_like(slot),) * (kept.ndim - 1)))
     if loop.layout.turn > 1:
-        fields, record = lax.fori_loop(first + 1, first + loop.layout.turn, pair, (fields, record))
+        fields, record = lax.fori_loop(first + 1, first + loop.layout.turn, triple, (fields, record))
     return fields, record, kept
 
 
 def backward_turn(loop: Leapfrog, g: Array, fields: tuple, images: Array, terms: Array, kept: Array, lines, sounding):
     """Take the adjoint fields back through turn g, add its part to the cotangents; ``kept`` is forward_turn's slot."""
 
-    def pair(k: Array, carry: tuple) -> tuple:
+    def triple(k: Array, carry: tuple) -> tuple:
         fields, terms = carry
         i = (g + 1) * loop.layout.turn - 1 - k
-        fields = loop.adjoint_pair(i, fields, lines)
+        fields = loop.adjoint_triple(i, fields, lines)
         return fields, loop.hear(terms, i, fields) if sounding and loop.layout.hear else terms
 
-    fields, terms = lax.fori_loop(0, loop.layout.turn, pair, (fields, terms))
-    for field, second in zip(fields[:2], kept, strict=False):
-        images = images + field * _unpacked(second[..., : field.shape[-1]], field.dtype)
+    fields, terms = lax.fori_loop(0, loop.layout.turn, triple, (fields, terms))
+    for field, difference in zip(fields[3 - kept.shape[0] : 3], kept, strict=True):
+        field = loop.inside(field)
+        images = images + field * _unpacked(difference[..., : field.shape[-1]], field.dtype)
     return fields, images, terms
 
 
 def to_model(images: Array, layout: Layout) -> Array:
     """Cotangent of m: the images of all shots (summed only here: at every turn it would cost as much as a step)."""
-    return -(2 * layout.keep_pairs or 1) * images.sum(axis=-3)
+    return -(3 * layout.keep_triples or 1) * images.sum(axis=-3)
 
 
 def empty_kept(turns: int, loop: Leapfrog) -> Array:
     """Room for ``turns`` turns, not filled: cells outside the window are never read."""
-    per_turn, half = 1 if loop.layout.keep_pairs else 2, loop.layout.keep_half
+    per_turn, half = 1 if loop.layout.keep_triples else 3, loop.layout.keep_half
     return lax.empty((turns, per_turn, *loop.zeros.shape), jnp.uint16 if half else loop.zeros.dtype)
 
 
@@ -75,8 +78,8 @@ def store_forward(medium: Medium, ends: Acquisition, layout: Layout) -> tuple[Ar
         fields, *rest = forward_turn(loop, g, fields, *rest, slot=g, sounding=sounding)
         return fields, tuple(rest)
 
-    start = loop.start(adjoint=False), (loop.empty_record(), empty_kept(layout.steps // 2 // layout.turn, loop))
-    _, (record, kept) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=False)
+    start = loop.start(adjoint=False), (loop.empty_record(), empty_kept(layout.steps // 3 // layout.turn, loop))
+    _, (record, kept) = windows.run(turn, *start, bounds, layout, 3 * layout.turn, reverse=False)
     return record, (medium, ends, bounds, kept)
 
 
@@ -92,7 +95,7 @@ def store_backward(layout: Layout, residual: tuple, cotangent: Array) -> tuple:
         return (*fields, images), (terms,)
 
     start = (*loop.start(adjoint=True), loop.zeros), (jnp.zeros_like(ends.terms),)
-    (*_, images), (terms,) = windows.run(turn, *start, bounds, layout, layout.turn, reverse=True)
+    (*_, images), (terms,) = windows.run(turn, *start, bounds, layout, 3 * layout.turn, reverse=True)
     return to_model(images, layout), terms
 
 
@@ -101,16 +104,16 @@ def recompute_forward(medium: Medium, ends: Acquisition, layout: Layout) -> tupl
     loop = Leapfrog(medium, ends, layout)
     segments, length, turns = _segments(layout)
 
-    def pair(i: Array, carry: tuple) -> tuple:
+    def triple(i: Array, carry: tuple) -> tuple:
         fields, record = carry
-        after = loop.pair(i, fields, sounding=True)
+        after = loop.triple(i, fields, sounding=True)
         return after, loop.note(record, i, after)
 
     def segment(s: Array, carry: tuple) -> tuple:
         fields, record, checkpoints = carry
         checkpoints = jax.tree.map(lambda kept, f: lax.dynamic_update_index_in_dim(kept, f, s, 0), checkpoints, fields)
         stop = jnp.minimum((s + 1) * length, turns)
-        fields, record = lax.fori_loop(s * length * layout.turn, stop * layout.turn, pair, (fields, record))
+        fields, record = lax.fori_loop(s * length * layout.turn, stop * layout.turn, triple, (fields, record))
         return fields, record, checkpoints
 
     fields = loop.start(adjoint=False)
@@ -152,7 +155,7 @@ def recompute_backward(layout: Layout, residual: tuple, cotangent: Array) -> tup
 
 def _segments(layout: Layout) -> tuple[int, int, int]:
     """Segments, turns in each (the last may have fewer), and turns in all: about the least memory."""
-    turns = layout.steps // 2 // layout.turn
+    turns = layout.steps // 3 // layout.turn
     length = math.ceil(math.sqrt(turns))
     return math.ceil(turns / length), length, turns
 

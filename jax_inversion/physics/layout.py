@@ -23,7 +23,9 @@ class Layout(NamedTuple):
 
     spacing_m: float
     step_s: float
+    nz: int  # the grid's rows
     steps: int  # a whole number of turns
+    in_place: bool  # fields with a rim of zeros, written over outworn ones
     source_steps: int  # the source is silent from here on
     taps: tuple[float, ...]
     foot: int  # the deepest row that a source or receiver touches, plus one
@@ -32,15 +34,15 @@ class Layout(NamedTuple):
     free_surface: bool
     layers: tuple[Layer, ...]  # of a CPML
     windows: bool
-    keep_pairs: int  # the gradient keeps one step of this many pairs; 0: every step
+    keep_triples: int  # the gradient keeps one step of this many triples; 0: every step
     keep_half: bool  # as bfloat16
     hear: bool  # the gradient with respect to the source terms is wanted
     memory: Literal["store", "recompute"]
 
     @property
     def turn(self) -> int:
-        """Pairs of steps from one kept step to the next."""
-        return max(1, self.keep_pairs)
+        """Triples of steps from one kept step to the next."""
+        return max(1, self.keep_triples)
 
     @property
     def record_slab(self) -> tuple[slice, slice]:

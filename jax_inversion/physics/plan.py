@@ -1,10 +1,13 @@
 """Everything about a simulation but the model: sizes, steps and constant matrices, worked out once in numpy."""
 
 import math
+import os
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -65,12 +68,12 @@ class Plan:
 
     @cached_property
     def steps(self) -> int:
-        return dispersion.steps_needed(self.survey.duration_s, self.step_s, 2 * max(1, self.keep_pairs))
+        return dispersion.steps_needed(self.survey.duration_s, self.step_s, 3 * max(1, self.keep_triples))
 
     @property
-    def keep_pairs(self) -> int:
-        """Pairs of steps from one kept step to the next; 0: every step."""
-        return math.ceil(self.keep_every_s / self.step_s / 2) if self.keep_every_s else 0
+    def keep_triples(self) -> int:
+        """Triples of steps from one kept step to the next; 0: every step."""
+        return math.ceil(self.keep_every_s / self.step_s / 3) if self.keep_every_s else 0
 
     @cached_property
     def source_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +95,9 @@ class Plan:
         return Layout(
             spacing_m=self.spacing_m,
             step_s=self.step_s,
+            nz=self.grid.shape[1],
             steps=self.steps,
+            in_place=_threads() <= 2 and not self.free_surface,
             source_steps=self.steps if self.given_wavelet else math.ceil(RICKER_S / self.survey.peak_hz / self.step_s),
             taps=taps,
             foot=max(rows[1], _extent(self.source_weights[1])[1]),
@@ -101,7 +106,7 @@ class Plan:
             free_surface=self.free_surface,
             layers=cpml.layers(*layer) if self.boundary == "cpml" else (),
             windows=self.windows and self.boundary == "damping",
-            keep_pairs=self.keep_pairs,
+            keep_triples=self.keep_triples,
             keep_half=self.keep_half,
             hear=self.given_wavelet,
             memory=self.memory,
@@ -147,6 +152,14 @@ def acquisition(terms: Float[Array, " step"], plan: Plan) -> Acquisition:
     """Source terms with the weights of the plan's sources and receivers."""
     weights = (*plan.source_weights, plan.receiver_weights[1])
     return Acquisition(terms, *(jnp.asarray(w, terms.dtype) for w in weights))
+
+
+def _threads() -> int:
+    """How many threads XLA runs a program on; many where it is not a CPU's."""
+    if jax.default_backend() != "cpu":
+        return sys.maxsize
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(os.environ.get("PJRT_NPROC") or available or 1)
 
 
 def _extent(weights: np.ndarray) -> tuple[int, int]:

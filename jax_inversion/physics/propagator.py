@@ -23,11 +23,11 @@ def propagate(medium: Medium, ends: Acquisition, layout: Layout) -> Float[Array,
     loop = Leapfrog(medium, ends, layout)
 
     def turn(i, fields, rest, depth, sounding):
-        after = loop.pair(i, fields, sounding)
+        after = loop.triple(i, fields, sounding)
         return after, (loop.note(*rest, i, after),)
 
     start = loop.start(adjoint=False), (loop.empty_record(),)
-    return windows.run(turn, *start, windows.bounds(medium.m, layout), layout, 1, reverse=False)[1][0]
+    return windows.run(turn, *start, windows.bounds(medium.m, layout), layout, 3, reverse=False)[1][0]
 
 
 def _forward(medium: Medium, ends: Acquisition, layout: Layout) -> tuple[Array, tuple]:

@@ -46,7 +46,7 @@ def simulate(
 
     Differentiable in reverse with respect to the model and ``wavelet``, under ``jit`` and ``vmap`` too, by the
     adjoint-state method, which keeps the field's second time difference every ``keep_every_s`` (rounded up
-    to whole pairs of steps; 0: at every step, exact), with ``keep_half`` as bfloat16; ``memory="recompute"`` keeps
+    to whole triples of steps; 0: at every step, exact), with ``keep_half`` as bfloat16; ``memory="recompute"`` keeps
     checkpoints instead, in about an eighth of the memory and less than twice the time.
     Positions of sources and receivers are not differentiated.
 
