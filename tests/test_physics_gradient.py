@@ -101,6 +101,7 @@ def test_padded_fields_and_fields_with_a_rim_give_the_same():
         inside = medium(jnp.asarray(model(dtype=np.float64)), plan)
         ends = acquisition(jnp.asarray(plan.ricker[1]), plan)
 
+        @partial(jax.jit, static_argnums=0)
         def all_of(in_place):
             layout = plan.layout._replace(in_place=in_place)
             record, pull = jax.vjp(lambda m, q: propagate(m, q, layout), inside, ends)
