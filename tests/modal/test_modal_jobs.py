@@ -57,12 +57,24 @@ def test_one_command_goes_from_samples_to_a_scored_submission_on_the_local_disk(
     assert any((cloud.volume / "logs").glob("*_train_*.log"))
 
 
-def test_a_training_that_was_preempted_after_a_commit_ends_with_the_same_weights(cloud, piped):
-    server, [(code, output)] = cloud.run("run modal_jobs.py::train --config tiny.toml --run cut", preempt_at_commit=1)
+@pytest.mark.parametrize(("run", "end", "kept"), [("cut", signal.SIGKILL, 2), ("told", signal.SIGTERM, 3)])
+def test_a_training_that_was_preempted_after_a_commit_ends_with_the_same_weights(
+    local_modal, cloud, piped, monkeypatch, run, end, kept
+):
+    def kill(self, task, why):
+        task.stopped_for = task.stopped_for or why
+        if task.proc and task.proc.returncode is None:
+            task.proc.send_signal(end)
+
+    monkeypatch.setattr(local_modal.LocalModal, "_kill", kill)
+    server, [(code, output)] = cloud.run(
+        f"run modal_jobs.py::train --config tiny.toml --run {run}", preempt_at_commit=1
+    )
     assert code == 0, output
     assert [status for name, _, _, status in server.attempts if name == "train"] == ["PREEMPTED", "SUCCESS"]
-    assert "going on after step" in output
-    whole, cut = (figures(cloud.volume / "models" / run / "checkpoints" / "latest") for run in ("demo", "cut"))
+    assert ("SIGTERM: saving after this step" in output) == (end == signal.SIGTERM)
+    assert f"going on after step {kept} of 4" in output, "told in time, it saves and commits the step it was in"
+    whole, cut = (figures(cloud.volume / "models" / name / "checkpoints" / "latest") for name in ("demo", run))
     assert whole.keys() == cut.keys()
     for name in whole:
         np.testing.assert_array_equal(whole[name], cut[name], err_msg=name)
@@ -96,34 +108,16 @@ def test_parts_predicted_side_by_side_are_the_submission_of_one(cloud, piped):
     assert "MAPE by depth" in scores
 
 
-def test_resume_insists_on_a_run_and_lists_those_there_are(cloud, piped):
-    _, [(code, output)] = cloud.run("run modal_jobs.py::resume --run dmeo")
-    assert code != 0
-    assert "no run 'dmeo'" in output and "it has cut, demo" in output
-
-
-def test_a_run_told_to_end_saves_goes_on_and_is_not_finished_without_a_submission(
-    local_modal, cloud, piped, monkeypatch
-):
-    monkeypatch.setattr(local_modal.LocalModal, "_kill", end_politely)
-    server, [(code, output), (early, complaint)] = cloud.run(
-        "run modal_jobs.py::resume --run cut --overrides train.epochs=4",
-        "run modal_jobs.py::finish --run cut",
-        preempt_at_commit=1,
+def test_resume_and_finish_insist_on_what_they_go_on_with(cloud, piped):
+    _, [(code, output), (resumed, there), (finished, complaint)] = cloud.run(
+        "run modal_jobs.py::resume --run dmeo",
+        "run modal_jobs.py::resume --run told",
+        "run modal_jobs.py::finish --run told",
     )
-    assert code == 0, output
-    assert [status for name, _, _, status in server.attempts if name == "resume"] == ["PREEMPTED", "SUCCESS"]
-    assert "going on with train.epochs 2 -> 4" in output
-    saved_after = ["SIGTERM: saving after this step", "going on after step 7 of 8"]
-    assert re.search(".*".join(saved_after), output, re.DOTALL), "the step after the commit was saved and committed too"
-    assert early != 0 and "no submission of its best epoch" in complaint
-
-
-def end_politely(self, task, why):
-    """What a machine does that is taken away: SIGTERM first."""
-    task.stopped_for = task.stopped_for or why
-    if task.proc and task.proc.returncode is None:
-        task.proc.send_signal(signal.SIGTERM)
+    assert code != 0
+    assert "no run 'dmeo'" in output and "it has cut, demo, told" in output
+    assert resumed == 0 and "finished, 4 steps; raise train.epochs" in there
+    assert finished != 0 and "no submission of its best epoch" in complaint
 
 
 def test_the_uploaded_zip_is_unpacked_looked_at_and_packed(cloud, empty_cloud, tmp_path):
