@@ -52,13 +52,13 @@ def rows(cores: int, quick: bool, skip_devito_1m: bool) -> list[Row]:
         Row("Deepwave, 5 m, order 8, 0.5 ms, PML", DEEPWAVE, gradient=True),
         Row("ours, 5 m, order 8, its own step", OURS, gradient=True),
     ]
-    apart = [replace(row, copies=cores, threads=1, gradient=False) for row in together]
     like_for_like = [
         Row("Deepwave, gradient summed every 4 ms", DEEPWAVE, "--every 8", gradient=True),
         Row("ours, 0.5 ms, every cell", OURS, like, gradient=True),
         Row("ours, 0.5 ms, every cell, CPML", OURS, like + " --boundary cpml", gradient=True),
     ]
-    every = [replace(row, threads=cores if row.copies == 1 else 1) for row in (*together, *apart, *like_for_like)]
+    apart = [replace(row, copies=cores, threads=1, gradient=False) for row in (*together, like_for_like[-1])]
+    every = [replace(row, threads=cores if row.copies == 1 else 1) for row in (*together, *like_for_like, *apart)]
     return [replace(row, samples=1, repeats=1) for row in every] if quick else every
 
 

@@ -95,9 +95,10 @@ def test_adjoint_of_the_linearised_loop(memory, windows, free_surface, boundary)
             assert abs(float(left / right) - 1) < 1e-10
 
 
-def test_padded_fields_and_fields_with_a_rim_give_the_same():
+@pytest.mark.parametrize("boundary", ["damping", "cpml"])
+def test_padded_fields_and_fields_with_a_rim_give_the_same(boundary):
     with jax.enable_x64(True):
-        plan = Plan(TINY, CELL_M, None, 2, False, True, "damping", True, True, 4e-3, False, "store", True)
+        plan = Plan(TINY, CELL_M, None, 2, False, True, boundary, True, True, 4e-3, False, "store", True)
         inside = medium(jnp.asarray(model(dtype=np.float64)), plan)
         ends = acquisition(jnp.asarray(plan.ricker[1]), plan)
 

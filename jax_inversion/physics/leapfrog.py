@@ -12,7 +12,7 @@ Both sources are outer products of a line along x and weights in depth, which XL
 
 Where ``layout.in_place`` is set, fields carry a rim of zeros as wide as the stencil's reach, and each step is written
 over the field of three steps ago. Without a padded copy a step takes two thirds of the time on one thread, but XLA
-writes in place on one thread only. On two threads both ways take about as long; more should favour padding.
+writes in place on one thread only. On two threads both take about as long with windows, padding less without.
 """
 
 from collections.abc import Callable

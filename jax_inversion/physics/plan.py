@@ -90,6 +90,7 @@ class Plan:
         x, z = self.receiver_weights
         columns, rows = _extent(np.abs(x).sum(0)), _extent(z)
         taps = stencil.second_derivative(self.order, self.like_spacing)
+        windows = self.windows and self.boundary == "damping"
         layer = len(taps) - 1, self.spacing_m, self.step_s, self.free_surface
         layer += self.survey.peak_hz, self.survey.v_max_km_s
         return Layout(
@@ -97,7 +98,7 @@ class Plan:
             step_s=self.step_s,
             nz=self.grid.shape[1],
             steps=self.steps,
-            in_place=_threads() <= 2 and not self.free_surface,
+            in_place=_threads() <= 1 + windows and not self.free_surface,
             source_steps=self.steps if self.given_wavelet else math.ceil(RICKER_S / self.survey.peak_hz / self.step_s),
             taps=taps,
             foot=max(rows[1], _extent(self.source_weights[1])[1]),
@@ -105,7 +106,7 @@ class Plan:
             receiver_rows=rows,
             free_surface=self.free_surface,
             layers=cpml.layers(*layer) if self.boundary == "cpml" else (),
-            windows=self.windows and self.boundary == "damping",
+            windows=windows,
             keep_triples=self.keep_triples,
             keep_half=self.keep_half,
             hear=self.given_wavelet,
