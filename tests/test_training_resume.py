@@ -27,16 +27,15 @@ EPOCHS, STEPS = 8, 3  # of 4 samples
 def room(tmp_path_factory):
     """Data, a preset and a run never interrupted. All runs are of that preset, and so share one compilation."""
     room = tmp_path_factory.mktemp("training")
-    compile_quickly(True, str(room / "cache"))
+    compile_into(str(room / "cache"))
     write_samples(room / "data")
     configs.save(tiny_config(train={"epochs": EPOCHS}), room / "tiny.toml")
     assert main(command(room, "whole")) == 0
     yield room
-    compile_quickly(False, None)
+    compile_into(None)
 
 
-def compile_quickly(yes, cache):
-    jax.config.update("jax_disable_most_optimizations", yes)
+def compile_into(cache):
     jax.config.update("jax_compilation_cache_dir", cache)
     compilation_cache.reset_cache()
 
@@ -49,7 +48,6 @@ def start_and_signal(room, run, number, after):
     """Run the front door in a process of its own and signal it as soon as the checkpoint ``after`` is there."""
     settings = {
         "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "JAX_COMPILATION_CACHE_DIR": str(room / "cache"),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }

@@ -42,6 +42,7 @@ class Cloud:
         self.module, self.root, self.volume = module, root, root / "volumes" / VOLUME
         self.env = {
             "SPEED_ALLOW_CPU": "1",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
             "JAX_COMPILATION_CACHE_DIR": str(cache / "jax"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
