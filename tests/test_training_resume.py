@@ -20,7 +20,7 @@ from jax_inversion.train import main
 from jax_inversion.training import Diverged, check_run, fit, read_metrics, restore, split
 from jax_inversion.training import checkpoints as checkpoint_files
 
-EPOCHS, STEPS = 8, 3  # of 4 samples
+EPOCHS, STEPS = 6, 3  # of 4 samples
 
 
 @pytest.fixture(scope="module")
