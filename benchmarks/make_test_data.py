@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jax_inversion.data.folders import MODEL_FILE, gather_files
 from jax_inversion.files import write_aside
 from jax_inversion.survey import CHALLENGE
 
@@ -21,8 +22,8 @@ UNIT_KM_S = 1e-4
 
 def shrink(sample: Path, target: Path) -> None:
     """Write one sample as a compressed ``.npz``."""
-    gathers = np.stack([np.load(sample / name, allow_pickle=False)[::EVERY] for name in CHALLENGE.gather_files])
-    velocity = np.load(sample / CHALLENGE.model_file, allow_pickle=False)
+    gathers = np.stack([np.load(sample / name, allow_pickle=False)[::EVERY] for name in gather_files(CHALLENGE)])
+    velocity = np.load(sample / MODEL_FILE, allow_pickle=False)
     steps = np.diff(
         np.round(velocity / UNIT_KM_S).astype(np.uint16), axis=0, prepend=np.uint16(0)
     )  # wraps, as reading does

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import config, plots
 from .cli import front_door
-from .data.folders import Sample, faults_of, find_samples, read_gathers, read_velocity
+from .data.folders import MODEL_FILE, Sample, faults_of, find_samples, read_gathers, read_velocity
 from .data.statistics import AmplitudeStatistics, VelocityStatistics, evenly
 from .errors import UserError
 from .progress import track
@@ -128,7 +128,7 @@ def _writable(folder: Path) -> Path:
 
 
 def _has_model(sample: Sample, survey: Survey) -> bool:
-    return (sample.path / survey.model_file).exists()
+    return (sample.path / MODEL_FILE).exists()
 
 
 def _faults(sample: Sample, survey: Survey) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import config, physics
 from .cli import front_door
-from .data.folders import Sample, find_samples, read_gathers, read_velocity
+from .data.folders import MODEL_FILE, Sample, find_samples, read_gathers, read_velocity
 from .errors import UserError
 from .files import write_aside
 from .progress import track
@@ -37,9 +37,9 @@ def calibrate(
     """
     if count is not None and count < 1:
         raise UserError(f"--count is {count}; it must be at least 1")
-    samples = [s for s in find_samples(data, None, survey) if (s.path / survey.model_file).exists()][:count]
+    samples = [s for s in find_samples(data, None, survey) if (s.path / MODEL_FILE).exists()][:count]
     if not samples:
-        raise UserError(f"{data}: no sample with {survey.model_file}; calibrating needs gathers and their model")
+        raise UserError(f"{data}: no sample with {MODEL_FILE}; calibrating needs gathers and their model")
     found = [_compare(sample, survey, spacing_m) for sample in track(samples, len(samples), "calibrating")]
     result: dict[str, Any] = {"samples": found}
     for name in ("gain", "delay_ms", "residual", "late", "matched", "matched_late"):

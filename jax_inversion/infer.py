@@ -16,7 +16,7 @@ import numpy as np
 from . import config, models
 from .cli import front_door
 from .config import Config
-from .data.folders import Sample, check_samples, find_samples, read_gathers
+from .data.folders import Sample, check_samples, find_samples, gather_files, read_gathers
 from .data.preprocess import decimate
 from .errors import UserError
 from .inference import SubmissionWriter, check_submission, make_predict, postprocess, read_submission
@@ -205,7 +205,7 @@ def _data_root(data: Path | str | None, cfg: Config, run: Path) -> Path:
 def _refuse_other_survey(sample: Sample, restored: Restored) -> None:
     """Gathers of another shape mean another survey, not bad samples: say so before anything else."""
     survey: Survey = restored.config.survey
-    for name in survey.gather_files:
+    for name in gather_files(survey):
         try:
             found = np.load(sample.path / name, mmap_mode="r", allow_pickle=False).shape
         except (OSError, ValueError, EOFError):

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import config, plots
 from .cli import front_door
-from .data.folders import Sample, find_samples, read_velocity
+from .data.folders import MODEL_FILE, Sample, find_samples, read_velocity
 from .errors import UserError
 from .files import write_aside
 from .inference.scores import summarise
@@ -68,14 +68,14 @@ def text(scores: dict[str, Any]) -> str:
 
 def _truth_folder(root: Path, survey: Survey) -> Path:
     for folder in (root / "truth", root / "test", root / "train", root):
-        if any(not path.parent.name.startswith(".") for path in folder.glob(f"*/{survey.model_file}")):
+        if any(not path.parent.name.startswith(".") for path in folder.glob(f"*/{MODEL_FILE}")):
             return folder
-    raise UserError(f"{root}: no velocity models; looked for */{survey.model_file} in it and its truth/, test/, train/")
+    raise UserError(f"{root}: no velocity models; looked for */{MODEL_FILE} in it and its truth/, test/, train/")
 
 
 def _survey_of(folder: Path) -> Survey:
     """The challenge's survey, with the shape of the first model in ``folder`` where that is another."""
-    path = find_samples(folder, None, CHALLENGE)[0].path / CHALLENGE.model_file
+    path = find_samples(folder, None, CHALLENGE)[0].path / MODEL_FILE
     try:
         shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
     except (OSError, ValueError, EOFError):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import config
 from .cli import front_door
+from .data.folders import MODEL_FILE
 from .errors import UserError
 from .geology import PRESETS
 from .progress import Progress
@@ -100,7 +101,7 @@ def _checked(job: Job, start: int, count: int | None, workers: int) -> range:
 
 def _check_models(job: Job) -> None:
     if not job.models:
-        raise UserError(f"{job.blend or job.source}: no {job.survey.model_file} in its samples")
+        raise UserError(f"{job.blend or job.source}: no {MODEL_FILE} in its samples")
     if job.out.resolve() in {sample.path.resolve().parent for sample in job.models}:
         raise UserError(f"--out {job.out} is where the models come from; give another folder")
 

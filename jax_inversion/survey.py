@@ -1,4 +1,4 @@
-"""Geometry of a survey: grid, time axis, sources, receivers and file names, in one validated, hashable place.
+"""Geometry of a survey: grid, time axis, sources and receivers, in one validated, hashable place.
 
 ``CHALLENGE`` is the survey of ThinkOnward's "Speed and Structure" challenge and the only place with its constants.
 """
@@ -33,8 +33,6 @@ class Survey:
     peak_hz: float = 15.0
     v_min_km_s: float = 1.5
     v_max_km_s: float = 4.5
-    gather_files: tuple[str, ...] = ()
-    model_file: str = "vp_model.npy"
 
     def __post_init__(self) -> None:
         for name in ("nx", "nz", "spacing_m", "nt", "dt_s", "peak_hz", "v_min_km_s"):
@@ -44,11 +42,6 @@ class Survey:
             raise UserError(f"survey.v_min_km_s {self.v_min_km_s} must be below survey.v_max_km_s {self.v_max_km_s}")
         if not self.source_x_m or not self.receiver_x_m:
             raise UserError("survey.source_x_m and survey.receiver_x_m must name at least one position each")
-        if not self.gather_files:
-            names = tuple(f"receiver_data_src_{k + 1}.npy" for k in range(len(self.source_x_m)))
-            object.__setattr__(self, "gather_files", names)
-        if len(self.gather_files) != self.shots:
-            raise UserError(f"survey.gather_files has {len(self.gather_files)} names for {self.shots} sources")
 
     @property
     def shots(self) -> int:
@@ -117,17 +110,14 @@ def mirror_velocity(velocity: Velocity) -> Velocity:
     return velocity[..., ::-1, :]
 
 
-_SHOTS = (1, 75, 150, 225, 300)
-
 CHALLENGE = Survey(
     nx=300,
     nz=1259,
     spacing_m=1.0,
     nt=10001,
     dt_s=1e-4,
-    source_x_m=tuple(float(k - 1) for k in _SHOTS),
+    source_x_m=tuple(float(k - 1) for k in (1, 75, 150, 225, 300)),
     source_z_m=20.0,
     receiver_x_m=tuple(10.0 * k for k in range(31)),
     receiver_z_m=10.0,
-    gather_files=tuple(f"receiver_data_src_{k}.npy" for k in _SHOTS),
 )

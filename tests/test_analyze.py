@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jax_inversion import analyze, config
-from jax_inversion.data.folders import write_sample
+from jax_inversion.data.folders import MODEL_FILE, gather_files, write_sample
 from jax_inversion.data.statistics import AmplitudeStatistics, VelocityStatistics, evenly, sea_floor_m
 from jax_inversion.errors import UserError
 from jax_inversion.survey import Survey
@@ -75,8 +75,8 @@ def test_counts_and_figures(data):
 
 
 def test_bad_samples_are_listed_and_do_not_stop_it(data, tmp_path, capsys):
-    np.save(data / "train" / "t0" / SURVEY.gather_files[0], np.full((101, 3), np.nan, np.float32))
-    (data / "train" / "t1" / SURVEY.model_file).unlink()
+    np.save(data / "train" / "t0" / gather_files(SURVEY)[0], np.full((101, 3), np.nan, np.float32))
+    (data / "train" / "t1" / MODEL_FILE).unlink()
     config.save(config.Config(survey=SURVEY), tmp_path / "config.toml")
     survey = ["--survey", str(tmp_path / "config.toml")]
     assert analyze.main(["--data", str(data), "--out", str(tmp_path / "out"), *survey]) == 0
@@ -96,8 +96,8 @@ def test_a_sample_of_many_says_so(data, monkeypatch):
 
 def test_nothing_usable_is_an_error(data, tmp_path):
     for sample in (data / "train").iterdir():
-        (sample / SURVEY.model_file).write_bytes(b"\x80")
-    (data / "test" / "u0" / SURVEY.gather_files[0]).unlink()
+        (sample / MODEL_FILE).write_bytes(b"\x80")
+    (data / "test" / "u0" / gather_files(SURVEY)[0]).unlink()
     with pytest.raises(UserError, match=r"none of 4 samples is usable; the first fault: .*pickle"):
         analyze.analyze(data, survey=SURVEY)
     with pytest.raises(UserError, match="no such folder"):

@@ -17,6 +17,7 @@ from jax_inversion.data.folders import (
     Sample,
     check_samples,
     find_samples,
+    gather_files,
     read_gathers,
     read_velocity,
     write_sample,
@@ -29,7 +30,7 @@ SURVEY = Survey(
     nx=6, nz=8, spacing_m=5.0, nt=21, dt_s=1e-3, source_x_m=(0.0, 25.0), source_z_m=5.0,
     receiver_x_m=(0.0, 10.0, 25.0), receiver_z_m=5.0,
 )  # fmt: skip
-FIRST = SURVEY.gather_files[0]
+FIRST = gather_files(SURVEY)[0]
 
 
 def write(folder, sample_id="a", seed=0, velocity=True):
@@ -145,7 +146,7 @@ def test_each_fault_of_a_gather_is_named(tmp_path, monkeypatch, fault):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "data")
     spoil, reason = FAULTS[fault]
-    path = tmp_path / "data" / "a" / SURVEY.gather_files[1]
+    path = tmp_path / "data" / "a" / gather_files(SURVEY)[1]
     spoil(path)
     with pytest.raises(BadSample, match=reason) as caught:
         read_gathers(Sample("a", path.parent), SURVEY)
@@ -182,7 +183,7 @@ def test_all_faults_of_all_samples_are_listed_at_once(tmp_path, capsys):
     for name in "abcd":
         write(tmp_path, name)
     FAULTS["NaN"][0](tmp_path / "a" / FIRST)
-    FAULTS["missing"][0](tmp_path / "a" / SURVEY.gather_files[1])
+    FAULTS["missing"][0](tmp_path / "a" / gather_files(SURVEY)[1])
     MODEL_FAULTS["zero"][0](tmp_path / "a" / "vp_model.npy")
     FAULTS["truncated"][0](tmp_path / "c" / "vp_model.npy")
     (tmp_path / "e").mkdir()  # an empty folder is a sample without its files

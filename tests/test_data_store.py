@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jax_inversion.data import store as store_module
-from jax_inversion.data.folders import find_samples, write_sample
+from jax_inversion.data.folders import find_samples, gather_files, write_sample
 from jax_inversion.data.preprocess import decimate
 from jax_inversion.data.store import pack
 from jax_inversion.errors import UserError
@@ -39,7 +39,7 @@ def test_rows_are_the_decimated_samples(data):
     assert store.gathers.dtype == store.velocities.dtype == np.float32
     assert isinstance(store.gathers, np.memmap) and not store.gathers.flags.writeable
     for row, name in enumerate(store.ids):
-        raw = np.stack([np.load(data / name / file) for file in SURVEY.gather_files])
+        raw = np.stack([np.load(data / name / file) for file in gather_files(SURVEY)])
         np.testing.assert_array_equal(store.gathers[row], decimate(raw, 1e-3, 4e-3))
         model = np.load(data / name / "vp_model.npy").astype(np.float32)
         np.testing.assert_array_equal(store.velocities[row], model)
@@ -65,7 +65,7 @@ def test_the_same_store_is_reused_with_a_word(data, monkeypatch, capsys):
 
 
 def _touch(data):
-    os.utime(data / "b" / SURVEY.gather_files[0], ns=(1, 1))
+    os.utime(data / "b" / gather_files(SURVEY)[0], ns=(1, 1))
 
 
 def _add(data):
@@ -92,9 +92,9 @@ def test_a_damaged_store_is_packed_anew(data, capsys, name):
 def test_bad_samples_stop_it_all_listed_or_are_left_out(data, capsys):
     good = build(data)
     rows = np.array(good.gathers[[1, 3]])
-    (data / "a" / SURVEY.gather_files[1]).unlink()
+    (data / "a" / gather_files(SURVEY)[1]).unlink()
     np.save(data / "a" / "vp_model.npy", np.full(SURVEY.model_shape, 1500.0))
-    np.save(data / "c" / SURVEY.gather_files[0], np.full((41, 3), np.nan, np.float32))
+    np.save(data / "c" / gather_files(SURVEY)[0], np.full((41, 3), np.nan, np.float32))
     with pytest.raises(UserError) as caught:
         build(data)
     assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]] == ["a", "a", "c"]
@@ -131,6 +131,6 @@ def test_useless_input_is_refused(data, tmp_path):
 def test_a_real_sample(reference, tmp_path):
     store = pack(find_samples(reference, "train", CHALLENGE)[:1], CHALLENGE, tmp_path / "store", dt_s=4e-3)
     assert store.gathers.shape == (1, 5, 251, 31) and store.velocities.shape == (1, 300, 1259)
-    raw = np.load(reference / store.ids[0] / CHALLENGE.gather_files[2])[::40]
+    raw = np.load(reference / store.ids[0] / gather_files(CHALLENGE)[2])[::40]
     assert np.linalg.norm(store.gathers[0, 2] - raw) < 1e-3 * np.linalg.norm(raw)
     assert 0.01 < store.std < 0.02

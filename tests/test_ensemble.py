@@ -11,7 +11,7 @@ from jax_inversion.models import build
 from jax_inversion.survey import CHALLENGE
 
 SURVEY = dataclasses.replace(
-    CHALLENGE, nx=10, nz=17, spacing_m=20.0, source_x_m=(0.0, 180.0), receiver_x_m=(0.0, 90.0, 180.0), gather_files=()
+    CHALLENGE, nx=10, nz=17, spacing_m=20.0, source_x_m=(0.0, 180.0), receiver_x_m=(0.0, 90.0, 180.0)
 )
 MODEL = build(
     "inversion", SURVEY, embedding=8, heads=2, layers=1, dropout=0.2, channels=(4,), stem_patch=(4, 1),

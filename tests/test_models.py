@@ -20,7 +20,6 @@ from jax_inversion.survey import CHALLENGE
 
 SMALL = dataclasses.replace(
     CHALLENGE, nx=20, nz=33, spacing_m=10.0, source_x_m=(0.0, 90.0, 190.0), receiver_x_m=(0.0, 60.0, 120.0, 190.0),
-    gather_files=(),
 )  # fmt: skip
 FIELDS = {
     "embedding": 16, "heads": 2, "layers": 1, "dropout": 0.1, "channels": (4, 8), "stem_patch": (4, 1),

@@ -39,7 +39,7 @@ def changed(value: float) -> np.ndarray:
         (model(), TINY, dict(boundary="sponge"), "boundary 'sponge' is not one of damping, cpml"),
         (
             np.full((4, 30), 2.0, np.float32),
-            dataclasses.replace(TINY, nx=4, source_x_m=(40.0,), gather_files=(), receiver_x_m=(0.0, 60.0)),
+            dataclasses.replace(TINY, nx=4, source_x_m=(40.0,), receiver_x_m=(0.0, 60.0)),
             dict(boundary="cpml"),
             r"8 cells or more each way, not \(4, 30\)",
         ),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from physics_tiny import relative
 
+from jax_inversion.data.folders import MODEL_FILE, gather_files
 from jax_inversion.physics import simulate
 from jax_inversion.survey import CHALLENGE
 
@@ -27,8 +28,8 @@ def test_small_samples(name):
 @pytest.mark.slow
 def test_full_sample(reference):
     folder = sorted(p for p in reference.iterdir() if p.is_dir())[0]
-    velocity = np.load(folder / CHALLENGE.model_file, allow_pickle=False).astype(np.float32)
-    gathers = np.stack([np.load(folder / f, allow_pickle=False) for f in CHALLENGE.gather_files])
+    velocity = np.load(folder / MODEL_FILE, allow_pickle=False).astype(np.float32)
+    gathers = np.stack([np.load(folder / f, allow_pickle=False) for f in gather_files(CHALLENGE)])
     got = np.asarray(simulate(velocity, CHALLENGE))
     late = slice(3500, None)
     assert relative(got, gathers) < 0.005

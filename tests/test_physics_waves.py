@@ -22,7 +22,6 @@ V_KM_S = 2.0
 DEEP = dataclasses.replace(
     TINY,
     source_x_m=(100.0,),
-    gather_files=(),
     source_z_m=300.0,
     receiver_x_m=(200.0, 330.0, 400.0),
     receiver_z_m=300.0,
@@ -137,7 +136,7 @@ def test_reflection_of_the_boundary(boundary, least, most):
 
 
 def test_reciprocity():
-    a = dataclasses.replace(TINY, gather_files=(), source_x_m=(100.0,), source_z_m=60.0, receiver_x_m=(333.0,))
+    a = dataclasses.replace(TINY, source_x_m=(100.0,), source_z_m=60.0, receiver_x_m=(333.0,))
     a = dataclasses.replace(a, receiver_z_m=170.0)
     b = dataclasses.replace(
         a, source_x_m=a.receiver_x_m, receiver_x_m=a.source_x_m, source_z_m=a.receiver_z_m, receiver_z_m=a.source_z_m

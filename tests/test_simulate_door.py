@@ -14,7 +14,14 @@ import pytest
 
 from jax_inversion import config, geology
 from jax_inversion import simulate as door
-from jax_inversion.data.folders import check_samples, find_samples, read_velocity, write_sample
+from jax_inversion.data.folders import (
+    MODEL_FILE,
+    check_samples,
+    find_samples,
+    gather_files,
+    read_velocity,
+    write_sample,
+)
 from jax_inversion.errors import RunError, UserError
 from jax_inversion.simulate import simulate
 from jax_inversion.survey import Survey
@@ -89,8 +96,8 @@ def test_samples_have_the_challenges_layout(whole: Path) -> None:
     samples = find_samples(whole, None, TINY)
     assert [s.id for s in samples] == [f"layered-s3-{k:08d}" for k in range(COUNT)]
     assert check_samples(samples, TINY, velocity=True) == samples
-    assert np.load(samples[0].path / TINY.gather_files[1]).dtype == np.float32
-    assert np.load(samples[0].path / TINY.model_file).dtype == np.float64
+    assert np.load(samples[0].path / gather_files(TINY)[1]).dtype == np.float32
+    assert np.load(samples[0].path / MODEL_FILE).dtype == np.float64
 
 
 def test_model_depends_on_seed_and_number_only(whole: Path) -> None:
@@ -120,7 +127,7 @@ def test_killed_run_leaves_no_process_and_is_completed_by_the_next(whole: Path, 
     run.communicate()
     wait_for(lambda: not alive(worker), "the worker's end")
     names = {p.name for p in find_samples(out, None, TINY)[0].path.iterdir()}
-    assert names == {*TINY.gather_files, TINY.model_file}
+    assert names == {*gather_files(TINY), MODEL_FILE}
     torn = out / f".layered-s3-{COUNT - 1:08d}.abcdefgh.partial"  # as a kill in the middle of writing leaves
     (torn / "inside").mkdir(parents=True)
     others = out / ".layered-s3-00000999.abcdefgh.partial"  # another shard's, at work
@@ -163,16 +170,16 @@ def test_existing_samples_are_left_alone(whole: Path, in_process, capsys) -> Non
 def test_truth_apart_and_given_models(whole: Path, in_process, tmp_path: Path) -> None:
     ids = simulate(tmp_path / "set", None, source=whole, start=1, truth=tmp_path / "truth", survey=TINY)
     assert ids == [s.id for s in find_samples(whole, None, TINY)][1:]
-    assert sorted(p.name for p in (tmp_path / "set" / ids[0]).iterdir()) == sorted(TINY.gather_files)
+    assert sorted(p.name for p in (tmp_path / "set" / ids[0]).iterdir()) == sorted(gather_files(TINY))
     for sample_id in ids:
-        for root, name in ((tmp_path / "truth", TINY.model_file), (tmp_path / "set", TINY.gather_files[0])):
+        for root, name in ((tmp_path / "truth", MODEL_FILE), (tmp_path / "set", gather_files(TINY)[0])):
             known = np.load(whole / sample_id / name)
             np.testing.assert_allclose(np.load(root / sample_id / name), known, atol=1e-5 * np.abs(known).max())
 
 
 def test_no_truth(in_process, tmp_path: Path) -> None:
     (sample_id,) = simulate(tmp_path, 1, geology=PRESET, truth=False, survey=TINY)
-    assert not (tmp_path / sample_id / TINY.model_file).exists()
+    assert not (tmp_path / sample_id / MODEL_FILE).exists()
 
 
 def test_blends_are_new_models_within_the_old_ones_bounds(whole: Path, in_process, tmp_path: Path) -> None:

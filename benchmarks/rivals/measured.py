@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jax_inversion.data.folders import MODEL_FILE, gather_files
 from jax_inversion.survey import CHALLENGE
 
 LATE_S = 0.35  # from here on the damping layer's own reflections are a good part of the data
@@ -34,8 +35,8 @@ def read_sample(path: Path) -> Sample:
         with np.load(path, allow_pickle=False) as small:
             velocity = np.cumsum(small["velocity_steps"], axis=0, dtype=np.uint16) * np.float32(1e-4)
             return Sample(velocity, small["gathers"], float(small["dt_s"]))
-    gathers = np.stack([np.load(path / name, allow_pickle=False) for name in CHALLENGE.gather_files])
-    velocity = np.load(path / CHALLENGE.model_file, allow_pickle=False).astype(np.float32)
+    gathers = np.stack([np.load(path / name, allow_pickle=False) for name in gather_files(CHALLENGE)])
+    velocity = np.load(path / MODEL_FILE, allow_pickle=False).astype(np.float32)
     return Sample(velocity, gathers, CHALLENGE.dt_s)
 
 

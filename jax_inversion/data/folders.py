@@ -19,8 +19,19 @@ from ..progress import track
 from ..survey import Survey
 
 PLAUSIBLE_KM_S = (0.3, 10.0)  # from loose sediment and gas to the fastest rocks of the crust and mantle
+MODEL_FILE = "vp_model.npy"
 LISTED = 200  # at most so many lines of faults in one message
 _MAGIC = b"\x93NUMPY"
+
+
+def gather_files(survey: Survey) -> tuple[str, ...]:
+    """Names of the shots' files, by the challenge's rule: the source's cell, counted from 1 (x = 74 m: cell 75).
+
+    Sources that share a cell are counted instead, 1 to the number of shots.
+    """
+    cells = [round(x_m / survey.spacing_m) + 1 for x_m in survey.source_x_m]
+    numbers = cells if len(set(cells)) == survey.shots else range(1, survey.shots + 1)
+    return tuple(f"receiver_data_src_{n}.npy" for n in numbers)
 
 
 @dataclass(frozen=True)
@@ -56,14 +67,14 @@ def find_samples(root: Path | str, split: Literal["train", "test"] | None, surve
     samples = [sample for folder in folders for sample in _samples_in(folder, survey)]
     if not samples:
         raise UserError(
-            f"{folders[0]}: no samples in it; looked for folders holding {', '.join(survey.gather_files)}"
-            f" (and {survey.model_file} for training)"
+            f"{folders[0]}: no samples in it; looked for folders holding {', '.join(gather_files(survey))}"
+            f" (and {MODEL_FILE} for training)"
         )
     return sorted(samples, key=lambda sample: sample.id)
 
 
 def _samples_in(folder: Path, survey: Survey) -> list[Sample]:
-    wanted = {*survey.gather_files, survey.model_file}
+    wanted = {*gather_files(survey), MODEL_FILE}
     samples, ignored = [], []
     for entry in sorted(folder.iterdir()):
         names = {p.name for p in entry.iterdir()} if entry.is_dir() and not entry.name.startswith(".") else None
@@ -82,7 +93,7 @@ def read_gathers(sample: Sample, survey: Survey) -> np.ndarray:
     """The gathers (shot, time, receiver), float32. ``BadSample`` lists what is wrong with each of the files."""
     gathers = np.empty(survey.gathers_shape, np.float32)
     faults = []
-    for shot, name in enumerate(survey.gather_files):
+    for shot, name in enumerate(gather_files(survey)):
         found = _load(sample.path / name, survey.gathers_shape[1:], (np.float32,))
         if isinstance(found, str):
             faults.append(found)
@@ -95,7 +106,7 @@ def read_gathers(sample: Sample, survey: Survey) -> np.ndarray:
 
 def read_velocity(sample: Sample, survey: Survey) -> np.ndarray:
     """The velocity model (x, depth) in km/s as float32, from a float64 (the rule) or float32 file."""
-    path = sample.path / survey.model_file
+    path = sample.path / MODEL_FILE
     found = _load(path, survey.model_shape, (np.float64, np.float32))
     if isinstance(found, str):
         raise BadSample(sample.id, [found])
@@ -152,10 +163,10 @@ def write_sample(
     path = Path(folder) / sample_id
     with write_aside(path) as aside:
         aside.mkdir()
-        for name, gather in zip(survey.gather_files, gathers, strict=True):
+        for name, gather in zip(gather_files(survey), gathers, strict=True):
             save_array(aside / name, gather)
         if velocity is not None:
-            save_array(aside / survey.model_file, np.asarray(velocity, np.float64))
+            save_array(aside / MODEL_FILE, np.asarray(velocity, np.float64))
     return path
 
 

@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..files import write_aside
 from ..progress import track
 from ..survey import Survey
-from .folders import BadSample, Sample, read_gathers, read_velocity, refuse_bad
+from .folders import MODEL_FILE, BadSample, Sample, gather_files, read_gathers, read_velocity, refuse_bad
 from .preprocess import decimate
 
 _LAYOUT = 1  # of the folder; a store of another layout is built anew
@@ -146,7 +146,7 @@ def _fingerprint(samples: Sequence[Sample], survey: Survey, settings: list) -> s
     if not samples:
         raise UserError("no samples to pack")
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    names = [*survey.gather_files, *([survey.model_file] if settings[-1] else [])]
+    names = [*gather_files(survey), *([MODEL_FILE] if settings[-1] else [])]
     for sample in samples:
         digest.update(f"\n{sample.id}".encode())
         for name in names:

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from .. import geology, physics
 from ..arrays import Velocity
-from ..data.folders import Sample, find_samples, read_velocity, write_sample
+from ..data.folders import MODEL_FILE, Sample, find_samples, gather_files, read_velocity, write_sample
 from ..errors import UserError
 from ..files import save_array, write_aside
 from ..survey import Survey
@@ -39,7 +39,7 @@ class Job:
     def models(self) -> list[Sample]:
         """The samples whose models are blended or simulated, sorted by id."""
         root = self.blend or self.source
-        return [s for s in find_samples(root, None, self.survey) if (s.path / self.survey.model_file).exists()]
+        return [s for s in find_samples(root, None, self.survey) if (s.path / MODEL_FILE).exists()]
 
 
 def ids_of(job: Job, ks: range) -> list[str]:
@@ -55,9 +55,9 @@ def is_whole(job: Job, sample_id: str) -> bool:
 
     ``UserError`` where its gathers are of another survey's shape.
     """
-    folder, names = job.out / sample_id, list(job.survey.gather_files)
+    folder, names = job.out / sample_id, list(gather_files(job.survey))
     truth = folder if job.truth is True else job.truth / sample_id if job.truth else None
-    wanted = [folder / name for name in names] + ([truth / job.survey.model_file] if truth else [])
+    wanted = [folder / name for name in names] + ([truth / MODEL_FILE] if truth else [])
     if not all(path.is_file() for path in wanted):
         return False
     try:
@@ -81,7 +81,7 @@ def make(job: Job, k: int) -> None:
     if isinstance(job.truth, Path):
         with write_aside(job.truth / sample_id) as aside:
             aside.mkdir()
-            save_array(aside / job.survey.model_file, velocity.astype(np.float64))
+            save_array(aside / MODEL_FILE, velocity.astype(np.float64))
     write_sample(job.out, sample_id, job.survey, gathers, velocity if job.truth is True else None)
 
 

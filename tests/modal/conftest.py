@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_run import SURVEY
 
-from jax_inversion.data.folders import write_sample
+from jax_inversion.data.folders import MODEL_FILE, write_sample
 
 REPO = Path(__file__).resolve().parents[2]
 TOOLS = REPO.parent / "shared" / "tools"
@@ -80,7 +80,7 @@ def cloud(local_modal: ModuleType, cache: Path, tmp_path_factory: pytest.TempPat
             folder = write_sample(cloud.volume / "test", f"sample{k:02d}", SURVEY, gathers, None)
             truth = cloud.volume / "truth" / folder.name
             truth.mkdir(parents=True)
-            np.save(truth / SURVEY.model_file, velocity)
+            np.save(truth / MODEL_FILE, velocity)
     return cloud
 
 
