@@ -192,7 +192,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read a preset and apply overrides such as ``--train.batch-size 2`` or ``--train.batch-size=2``."""
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark in front
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; presets lie in configs/") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -15,6 +15,8 @@ from .data.folders import find_samples
 from .data.store import Store, pack
 from .errors import UserError
 
+SKIP_BAD = "--data.skip-bad true"
+
 
 def train(
     config: Config,
@@ -43,22 +45,21 @@ def train(
     return run
 
 
-def open_store(config: Config, data: Path, run: Path) -> Store:
+def open_store(config: Config, data: Path, run: Path, hint: str = SKIP_BAD) -> Store:
     """The packed training samples of a run; packed now where they are not yet.
 
+    ``hint``: what the user would write where this was called from to have bad samples left out.
     ``UserError``, before anything is written, if the run was begun with other settings or samples.
     """
-    section, found = config.preprocess, find_samples(data, "train", config.survey)
+    found = find_samples(data, "train", config.survey)
     training.check_run(run, config, [sample.id for sample in found])
     return pack(
         found,
         config.survey,
         run / "store" / "train",
-        dt_s=section.dt_s,
-        low_cut_hz=section.low_cut_hz,
-        high_cut_hz=section.high_cut_hz,
-        velocities=True,
+        config.preprocess,
         skip_bad=config.data.skip_bad,
+        hint=hint,
     )
 
 
