@@ -5,6 +5,7 @@ checksums that they were written with, and it is made from what is asked for: su
 the samples' files.
 """
 
+import io
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -179,7 +180,7 @@ def _keep_rows(path: Path, rows: Sequence[int], count: int) -> None:
         file.truncate(file.tell() + whole[: len(rows)].nbytes)
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+def _write_header(file: io.BufferedIOBase, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
