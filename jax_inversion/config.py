@@ -17,6 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from .errors import UserError
 from .files import write_aside
+from .regression.settings import BaseConfig
 from .survey import CHALLENGE, Survey
 
 Positive = Annotated[float, Field(gt=0)]
@@ -75,11 +76,6 @@ class ModelConfig:
     """Shape of one member."""
 
     name: str = "inversion"
-    base: Literal["none", "ridge", "kernel"] = "none"  # what the networks correct: models/ridge.py
-    ridge_penalty: Positive = 1.0
-    kernel_penalty: Positive = 0.03
-    base_dt_s: Positive = 0.016
-    base_spacing_m: Positive = 5.0
     embedding: Count = 512
     heads: Count = 8
     layers: Count = 6
@@ -94,15 +90,9 @@ class ModelConfig:
     remat: bool = False
 
     @property
-    def base_kernel(self) -> str | None:
-        """The kernel of the baseline that the networks correct."""
-        return {"none": None, "ridge": "linear", "kernel": "laplace"}[self.base]
-
-    @property
     def architecture(self) -> dict[str, Any]:
         """The fields that shape the network: what ``models.build`` takes."""
-        names = [f.name for f in dataclasses.fields(self)]
-        return {name: getattr(self, name) for name in names[names.index("embedding") :]}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "name"}
 
 
 @dataclass(frozen=True)
@@ -164,6 +154,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    base: BaseConfig = field(default_factory=BaseConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -20,8 +20,8 @@ from .data.folders import Sample, check_samples, find_samples, gather_files, rea
 from .data.preprocess import decimate
 from .errors import UserError
 from .inference import SubmissionWriter, check_submission, make_predict, postprocess, read_submission
-from .models import ridge
 from .progress import Progress
+from .regression import ridge
 from .survey import Survey
 from .training.checkpoints import Restored, restore
 from .training.step import resize_base
@@ -175,8 +175,8 @@ def base_of(restored: Restored) -> BaseFn | None:
 
     A survey without mirror symmetry has no baseline, whatever its preset asks for: training went without one too.
     """
-    kernel = restored.config.model.base_kernel
-    if kernel is None or restored.base is None:
+    kernel = restored.config.base.regression
+    if kernel == "none" or restored.base is None:
         return None
     return lambda gathers: resize_base(
         jnp.asarray(ridge.predict(restored.base, kernel, gathers)), restored.survey.model_shape
