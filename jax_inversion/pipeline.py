@@ -20,8 +20,8 @@ from .errors import UserError
 from .files import write_aside
 from .infer import decimated, infer
 from .inference.scores import summarise, table, verdict
-from .models import ridge
 from .plots.report import report
+from .regression import ridge
 from .score import score
 from .score import text as score_text
 from .simulate import simulate
@@ -86,7 +86,7 @@ def simulated_sets(config: Config, data: Path) -> list[dict[str, Any]]:
 
 
 def _yardsticks(restored: Restored, config: Config, data: Path, run: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Scores of what needs no network: the training set's median depth profile and the linear baseline."""
+    """Scores of what needs no network: the training set's median depth profile and the regressions."""
     survey = config.survey
     truths = find_samples(data / "truth", None, survey)
     profile = np.broadcast_to(_median_profile(config, data, run), survey.model_shape)
@@ -94,9 +94,9 @@ def _yardsticks(restored: Restored, config: Config, data: Path, run: Path) -> It
     if restored.base is not None:
         tests = {s.id: s for s in find_samples(data, "test", survey)}
         pairs = [(tests[s.id], s) for s in truths]
-        yield "linear baseline", summarise(_baseline(restored, config, pairs, "linear"), survey)
-        if config.model.base_kernel == "laplace":
-            yield "kernel regression", summarise(_baseline(restored, config, pairs, "laplace"), survey)
+        yield "linear regression", summarise(_baseline(restored, config, pairs, "linear"), survey)
+        if config.base.regression == "kernel":
+            yield "kernel regression", summarise(_baseline(restored, config, pairs, "kernel"), survey)
 
 
 def _median_profile(config: Config, data: Path, run: Path) -> np.ndarray:

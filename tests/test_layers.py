@@ -9,7 +9,7 @@ PACKAGE = Path(jax_inversion.__file__).parent
 DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "score", "pipeline")
 LEVELS = {
     0: ("arrays", "errors", "files", "progress", "survey"),
-    1: ("geology", "physics", "data", "models", "losses"),
+    1: ("geology", "physics", "data", "models", "regression", "losses"),
     2: ("config", "ensemble", "metrics"),
     3: ("training", "inference", "simulation"),
     4: ("plots", "cli"),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jax_inversion.models import ridge
 from jax_inversion.models.grids import cell_means
+from jax_inversion.regression import ridge
 from jax_inversion.survey import mirror_gathers, mirror_velocity
 
 COUNT = 12
