@@ -19,7 +19,7 @@ GATHERS_DRAWN = 2  # gathers
 
 
 def analyze(data: Path | str, out: Path | str | None = None, survey: Survey = CHALLENGE) -> tuple[str, list[Path]]:
-    """The findings of ``data.analysis.examine`` in words, and the figures that were drawn in ``out`` (DATA/analysis)."""
+    """The findings of ``data.analysis.examine`` in words, and the figures drawn in ``out`` (default DATA/analysis)."""
     data = Path(data)
     out = Path(out) if out else data / "analysis"
     check_writable(out / "models.png")

@@ -21,9 +21,9 @@ from .errors import UserError
 from .files import write_aside
 from .losses import LossConfig
 from .models import NETWORKS, InversionConfig, Network
-from .regression import BaseConfig
 from .physics.settings import SimulatorConfig
 from .ranges import Count, CountOrZero, Fraction, NonNegative, Positive, Share
+from .regression import BaseConfig
 from .survey import CHALLENGE, Survey
 
 
@@ -179,6 +179,8 @@ def with_overrides(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[
     """Nested ``values`` with ``["--train.batch-size", "2"]`` applied; lists are written ``8,4``."""
     changed = {section: dict(fields) for section, fields in values.items()}
     given = parse_overrides(arguments)
+    if "survey" in given and "survey" not in changed:
+        changed["survey"] = CHALLENGE.as_dict()
     network = given.get("model", {}).get("name") or changed.get("model", {}).get("name", _DEFAULT_NETWORK)
     for section, fields in given.items():
         kinds = _fields_of(section, network)

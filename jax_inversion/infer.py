@@ -44,9 +44,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"
     )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_epoch_<n>.npz"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_epoch_<n>.npz")
     parser.add_argument("--uncertainty", action="store_true", help="also write the members' spread, <out>_spread.npz")
     options, overrides = parser.parse_known_args(argv)
     infer(options.ckpt, options.data, options.out, options.uncertainty, overrides)

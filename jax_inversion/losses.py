@@ -7,7 +7,6 @@ import dataclasses
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
 from .arrays import Velocity
 from .ranges import NonNegative

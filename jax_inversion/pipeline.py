@@ -152,10 +152,8 @@ def _scored(run: Run, predictor: Predictor, data: Path, submission: Path) -> dic
     return systems
 
 
-def _stage(
-    run: Run, name: str, product: str, made_from: Mapping[str, Any], make: Callable[[], Sequence[Path]]
-) -> None:
-    """Do a stage unless its ``product`` is there and was made from just this; note it when all its files are written."""
+def _stage(run: Run, name: str, product: str, made_from: Mapping[str, Any], make: Callable[[], Sequence[Path]]) -> None:
+    """Do a stage unless its ``product`` is there, whole, and was made from just this; note it when it is complete."""
     _say(name)
     if run.has(product, made_from):
         log.info(f"{run.path}: {product} is there already")

@@ -41,7 +41,7 @@ def check(submission: Path, data: Path, survey: Survey) -> str:
     """
     ids = [sample.id for sample in find_samples(data, "test", survey)]
     check_submission(submission, ids, survey)
-    return f"{submission}: {len(ids)} float64 models of {survey.model_shape} (x, depth), one for each test sample, finite"
+    return f"{submission}: one finite float64 model {survey.model_shape} (x, depth) for each of {len(ids)} test samples"
 
 
 @front_door

@@ -17,8 +17,8 @@ LEVELS = {
     6: ("remote",),
 }
 LEVEL = {room: level for level, rooms in LEVELS.items() for room in rooms}
-# Names of shapes, ranges and the user's errors are what level 0 itself is written in; a prediction starts at a checkpoint;
-# the pipeline strings the other doors together.
+# Level 0 itself is written in the names of shapes, ranges and the user's errors; a prediction starts at a checkpoint; the
+# pipeline strings the other doors together.
 SIDEWAYS = {
     *((room, name) for room in LEVELS[0] for name in ("arrays", "errors", "ranges")),
     ("metrics", "losses"),

@@ -1,7 +1,7 @@
 """What a folder of samples holds: counts, what is wrong, measurements of amplitudes and velocities."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np

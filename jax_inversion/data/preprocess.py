@@ -23,7 +23,6 @@ BUTTERWORTH_ORDER = 4
 FLOOR = 1e-4  # of the global standard deviation: the least scale that a quiet shot or trace is divided by
 
 
-
 @dataclass(frozen=True)
 class PreprocessConfig:
     """From raw gathers to the network's input."""

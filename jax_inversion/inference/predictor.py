@@ -58,7 +58,7 @@ class Predictor:
     def predict(self, gathers: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Models and the members' spread, both (batch, x, depth) km/s, of decimated ``gathers`` (see ``read``).
 
-        ``number``, that of the batch, draws the noise of its copies. The models are smoothed and clipped as [infer] says.
+        ``number``, that of the batch, draws the noise of its copies. Models are smoothed and clipped as [infer] says.
         """
         key = jax.random.fold_in(jax.random.key(self.config.train.seed), number)
         mean, spread = self._predict(self._variables, gathers, self.base(gathers), key)
@@ -106,6 +106,4 @@ class Predictor:
     @cached_property
     def _predict(self) -> Predict:
         model = self.config.model.build(self.restored.survey)
-        return make_predict(
-            model, self.restored.survey, self.restored.std, self.config.preprocess, self.config.infer
-        )
+        return make_predict(model, self.restored.survey, self.restored.std, self.config.preprocess, self.config.infer)

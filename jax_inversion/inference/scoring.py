@@ -29,7 +29,7 @@ class Truth:
 def find_truth(root: Path | str, survey: Survey | None = None) -> Truth:
     """The true models in truth/, test/ or train/ below ``root`` or in it itself: the first of these that has any.
 
-    Without ``survey`` it is the challenge's, with the shape of the first model there. ``UserError`` where there is none.
+    Without ``survey`` it is the challenge's, with the shape of the first model there. ``UserError``: there is none.
     """
     root = Path(root)
     for folder in (root / "truth", root / "test", root / "train", root):
@@ -69,5 +69,5 @@ def _survey_of(sample: Sample) -> Survey:
         return CHALLENGE  # reading it properly will say what is wrong
     if shape == CHALLENGE.model_shape or len(shape) != 2 or 0 in shape:
         return CHALLENGE
-    log.warning(f"models here are {shape}: taken for cells of {CHALLENGE.spacing_m:g} m; --survey CONFIG.toml knows better")
+    log.warning(f"models are {shape}: taken for cells of {CHALLENGE.spacing_m:g} m; --survey CONFIG.toml knows better")
     return dataclasses.replace(CHALLENGE, nx=shape[0], nz=shape[1])

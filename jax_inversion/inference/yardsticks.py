@@ -11,7 +11,9 @@ from .predictor import Predictor
 from .scores import summarise
 
 
-def yardsticks(predictor: Predictor, tests: Sequence[Sample], truths: Mapping[str, Sample]) -> dict[str, dict[str, Any]]:
+def yardsticks(
+    predictor: Predictor, tests: Sequence[Sample], truths: Mapping[str, Sample]
+) -> dict[str, dict[str, Any]]:
     """``scores.summarise`` of each yardstick that the checkpoint holds, by its title.
 
     ``tests`` are the test samples, ``truths`` the samples with their models, by id.

@@ -1,4 +1,4 @@
-"""The networks by name. A new one is a linen module of one member, called like ``Inversion``, and its name in one line here.
+"""The networks by name. A new one is a linen module of one member, called like ``Inversion``, and an entry in ``_ALL``.
 
 Its settings are a frozen dataclass with a ``name``, which is the preset's section ``[model]``, and ``build(survey)``.
 """

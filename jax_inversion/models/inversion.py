@@ -37,7 +37,7 @@ class InversionConfig:
         if self.embedding % self.heads:
             raise UserError(f"model.embedding {self.embedding} is not a multiple of model.heads {self.heads}")
         if min(self.channels, default=0) < 4:
-            raise UserError(f"model.channels is {self.channels}; it must name at least one stage, of 4 or more channels")
+            raise UserError(f"model.channels is {self.channels}; right is at least one stage, of 4 or more channels")
 
     def build(self, survey: Survey) -> "Inversion":
         """The network for ``survey``, the one with the decimated time axis."""

@@ -1,4 +1,4 @@
-"""Samples made by the simulator: what one is made of, the processes that make many, and how they match recorded ones."""
+"""Samples made by the simulator: what one is made of, the processes that make many, how they match recorded ones."""
 
 from .calibration import calibrate
 from .job import Job

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,13 @@ class Job:
     blend: Path | None = None
     source: Path | None = None
     truth: bool | Path = True
-    simulator: SimulatorConfig = SimulatorConfig()
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
 
     @cached_property
     def models(self) -> list[Sample]:
         """The samples whose models are blended or simulated, sorted by id."""
         root = self.blend or self.source
         return [s for s in find_samples(root, None, self.survey) if (s.path / MODEL_FILE).exists()]
-
 
     @property
     def set_name(self) -> str:

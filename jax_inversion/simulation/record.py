@@ -39,7 +39,7 @@ def claim(job: Job, ids: Sequence[str]) -> None:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], ids: Sequence[str]) -> list[str]:
-    """``section.key old -> new`` for all that differs. Given models count where the samples ``ids`` were made of them."""
+    """``section.key old -> new`` for all that differs; of given models those that the samples ``ids`` were made of."""
     found = []
     for section in sorted({*before, *now}):
         old, new = (side.get(section) or {} for side in (before, now))
@@ -58,5 +58,5 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable ({error}), so nothing says what the samples there are made with") from None
+        raise UserError(f"{path}: not readable ({error}); nothing says what the samples there are made with") from None
     return sets if isinstance(sets, dict) else {}
