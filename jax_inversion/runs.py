@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from .errors import UserError
 from .files import digest, write_aside
@@ -30,7 +30,7 @@ class Run:
     """Names and places of a run, its lock and its provenance. Making one touches nothing."""
 
     path: Path
-    _held: ClassVar[dict[Path, int]] = {}  # locks of this process, by how many blocks hold them
+    _locks: ClassVar[dict[Path, tuple[TextIO, int]]] = {}  # of this process, with how many blocks hold each
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
     @property
@@ -93,22 +93,19 @@ class Run:
         """
         key = self.path.resolve()
         with self._guard:
-            first = not self._held.get(key)
-            if first:
-                handle = self._take()
-                self._handles[key] = handle
-            self._held[key] = self._held.get(key, 0) + 1
+            handle, blocks = self._locks.get(key) or (self._take(), 0)
+            self._locks[key] = handle, blocks + 1
         try:
             yield
         finally:
             with self._guard:
-                self._held[key] -= 1
-                if not self._held[key]:
-                    self._handles.pop(key).close()
+                handle, blocks = self._locks.pop(key)
+                if blocks > 1:
+                    self._locks[key] = handle, blocks - 1
+                else:
+                    handle.close()
 
-    _handles: ClassVar[dict[Path, Any]] = {}
-
-    def _take(self) -> Any:
+    def _take(self) -> TextIO:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: is a file; right is the folder of a run, new or old")
         self.path.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ LEVELS = {
     6: ("remote",),
 }
 LEVEL = {room: level for level, rooms in LEVELS.items() for room in rooms}
-# Level 0 itself is written in the names of shapes, ranges and the user's errors; a prediction starts at a checkpoint; the
+# Level 0 is written in the names of shapes, ranges and the user's errors; a prediction starts at a checkpoint; the
 # pipeline strings the other doors together.
 SIDEWAYS = {
     *((room, name) for room in LEVELS[0] for name in ("arrays", "errors", "ranges")),
