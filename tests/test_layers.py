@@ -8,7 +8,7 @@ import jax_inversion
 PACKAGE = Path(jax_inversion.__file__).parent
 DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "score", "pipeline")
 LEVELS = {
-    0: ("arrays", "errors", "files", "progress", "survey"),
+    0: ("arrays", "errors", "files", "progress", "resampling", "survey"),
     1: ("geology", "physics", "data", "models", "regression", "losses"),
     2: ("config", "ensemble", "metrics"),
     3: ("training", "inference", "simulation"),
