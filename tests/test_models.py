@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_inversion.config import ModelConfig
 from jax_inversion.errors import UserError
-from jax_inversion.models import build
+from jax_inversion.models import InversionConfig
 from jax_inversion.models.blocks import attention
 from jax_inversion.models.convolution import BLOCK, MultiScaleConv, banded_products, convolution
 from jax_inversion.models.patches import from_patches, to_patches
@@ -35,7 +34,7 @@ jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_lev
 @functools.cache
 def start(with_base=False):
     """A model, its variables and its jitted ``apply``; shared by the tests, which leave them as they are."""
-    model = build("inversion", SMALL, **FIELDS)
+    model = InversionConfig(**FIELDS).build(SMALL)
     variables = jit(model.init)(jax.random.key(0), GATHERS, SOURCE_X, BASE if with_base else None)
     return model, variables, jit(model.apply)
 
@@ -54,7 +53,7 @@ def changed(variables, name, change):
     ("samples", "dtype", "with_base"), [(10001, "float32", False), (1001, "bfloat16", False), (1001, "float32", True)]
 )
 def test_full_preset_shapes_and_parameter_count(samples, dtype, with_base):
-    model = build("inversion", CHALLENGE, **(ModelConfig().architecture | {"dtype": dtype, "remat": with_base}))
+    model = InversionConfig(dtype=dtype, remat=with_base).build(CHALLENGE)
     gathers, source_x = jax.ShapeDtypeStruct((4, 5, samples, 31), jnp.float32), jnp.zeros(5)
     base = jax.ShapeDtypeStruct((4, 300, 1259), jnp.float32) if with_base else None
     variables = jax.eval_shape(model.init, jax.random.key(0), gathers, source_x, base)
@@ -75,7 +74,7 @@ def test_full_preset_shapes_and_parameter_count(samples, dtype, with_base):
 
 
 def test_full_preset_has_the_originals_numbers():
-    model = build("inversion", CHALLENGE, **ModelConfig().architecture)
+    model = InversionConfig().build(CHALLENGE)
     assert (model.embedding, model.heads, model.layers, model.dropout) == (512, 8, 6, 0.1)
 
 
@@ -85,7 +84,7 @@ def test_full_preset_has_the_originals_numbers():
 @pytest.mark.parametrize(("output", "low", "high"), [("softplus", 0.0, np.inf), ("bounded", 1.5, 4.5)])
 def test_outputs_start_near_the_bounds_geometric_mean_and_keep_their_range(output, low, high):
     _, variables, _ = start()
-    apply = jit(build("inversion", SMALL, **(FIELDS | {"output": output})).apply)
+    apply = jit(InversionConfig(**FIELDS | {"output": output}).build(SMALL).apply)
     velocity = apply(variables, GATHERS, SOURCE_X)
     assert velocity.shape == (2, 20, 33)
     assert abs(float(velocity.mean()) - (1.5 * 4.5) ** 0.5) < 0.1
@@ -154,19 +153,17 @@ def test_bfloat16_is_near_float32_and_remat_is_equal():
     _, variables, apply = start()
     velocity = apply(variables, GATHERS, SOURCE_X)
     for changes, tolerance in (({"dtype": "bfloat16"}, 0.02), ({"remat": True}, 1e-5)):
-        model = build("inversion", SMALL, **(FIELDS | changes))
+        model = InversionConfig(**FIELDS | changes).build(SMALL)
         other = jit(model.apply)(variables, GATHERS, SOURCE_X)
         assert other.dtype == jnp.float32
         np.testing.assert_allclose(other, velocity, rtol=tolerance)
 
 
 def test_bad_fields_are_the_users():
-    with pytest.raises(UserError, match=r"model\.name is 'unet'; known: inversion"):
-        build("unet", SMALL)
     with pytest.raises(UserError, match=r"model\.embedding 16 is not a multiple of model\.heads 3"):
-        build("inversion", SMALL, **(FIELDS | {"heads": 3}))
+        InversionConfig(**FIELDS | {"heads": 3})
     with pytest.raises(UserError, match=r"model\.channels"):
-        build("inversion", SMALL, **(FIELDS | {"channels": ()}))
+        InversionConfig(**FIELDS | {"channels": ()})
 
 
 # ---- the parts

@@ -1,8 +1,11 @@
 """One simulated sample: its id, its model, its gathers, its files."""
 
-from dataclasses import dataclass
+import dataclasses
+import json
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +15,8 @@ from .. import geology, physics
 from ..arrays import Velocity
 from ..data.folders import MODEL_FILE, Sample, find_samples, gather_files, read_velocity, write_sample
 from ..errors import UserError
-from ..files import save_array, write_aside
+from ..files import digest, save_array, write_aside
+from ..physics.settings import SimulatorConfig
 from ..survey import Survey
 
 BLENDED = 3  # models in one blend: the mean of many would be smooth
@@ -33,7 +37,7 @@ class Job:
     blend: Path | None = None
     source: Path | None = None
     truth: bool | Path = True
-    spacing_m: float = 5.0
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
 
     @cached_property
     def models(self) -> list[Sample]:
@@ -41,13 +45,28 @@ class Job:
         root = self.blend or self.source
         return [s for s in find_samples(root, None, self.survey) if (s.path / MODEL_FILE).exists()]
 
+    @property
+    def set_name(self) -> str:
+        """What the ids of its samples begin with; given models keep their own."""
+        preset = "blend" if self.blend is not None else self.geology
+        return "given" if self.source is not None else f"{preset}-s{self.seed}"
+
+    @cached_property
+    def made_from(self) -> dict[str, Any]:
+        """All that its samples depend on besides their number, fit for JSON: settings by section, models by digest."""
+        made = {"survey": self.survey.as_dict(), "simulator": dataclasses.asdict(self.simulator)}
+        made = json.loads(json.dumps(made))  # lists for tuples, as it is read back
+        if self.blend is None and self.source is None:
+            return made | {"models": {"geology": self.geology, "seed": self.seed}}
+        digests = {sample.id: digest(sample.path / MODEL_FILE) for sample in self.models}
+        return made | {"given" if self.source is not None else "blended": digests}
+
 
 def ids_of(job: Job, ks: range) -> list[str]:
     """Names of samples ``ks``: the same k has the same name in every run and shard."""
     if job.source is not None:
         return [sample.id for sample in job.models[ks.start : ks.stop]]
-    preset = "blend" if job.blend is not None else job.geology
-    return [f"{preset}-s{job.seed}-{k:08d}" for k in ks]
+    return [f"{job.set_name}-{k:08d}" for k in ks]
 
 
 def is_whole(job: Job, sample_id: str) -> bool:
@@ -74,7 +93,7 @@ def make(job: Job, k: int) -> None:
     """Draw, simulate and write sample ``k``, whole or not at all."""
     (sample_id,) = ids_of(job, range(k, k + 1))
     velocity = _velocity(job, k)
-    gathers = np.asarray(physics.simulate(velocity, job.survey, spacing_m=job.spacing_m))
+    gathers = np.asarray(physics.simulate(velocity, job.survey, **job.simulator.options))
     if not np.isfinite(gathers).all():
         raise ArithmeticError("the simulated gathers hold NaN or infinity")
     velocity = np.asarray(velocity)
