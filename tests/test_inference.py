@@ -17,8 +17,8 @@ from jax_inversion import infer
 from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
 from jax_inversion.inference import check_submission, make_predict, postprocess, read_submission
-from jax_inversion.models.grids import cell_means
 from jax_inversion.regression import ridge
+from jax_inversion.resampling import cell_means
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.checkpoints import Meta, save

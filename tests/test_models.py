@@ -7,14 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jax_inversion.errors import UserError
 from jax_inversion.models import InversionConfig
 from jax_inversion.models.blocks import attention
 from jax_inversion.models.convolution import BLOCK, MultiScaleConv, banded_products, convolution
-from jax_inversion.models.grids import averaging_matrix, from_patches, interpolation_matrix, resample, to_patches
+from jax_inversion.models.patches import from_patches, to_patches
 from jax_inversion.survey import CHALLENGE
 
 SMALL = dataclasses.replace(
@@ -195,35 +193,13 @@ def test_attention_by_hand():
     np.testing.assert_allclose(attention(query, key, value).ravel(), [3.0, 3.0], rtol=1e-6)
 
 
-def test_averaging_matrix_by_hand():
-    np.testing.assert_allclose(averaging_matrix(4, 2), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
-    np.testing.assert_allclose(averaging_matrix(3, 2), [[0.5, 0.5, 0], [0, 0.5, 0.5]])
-    np.testing.assert_allclose(averaging_matrix(1, 2), [[1], [1]])
-
-
-def test_interpolation_matrix_by_hand():
-    np.testing.assert_allclose(interpolation_matrix(2, 4), [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
-    np.testing.assert_allclose(interpolation_matrix(3, 3), np.eye(3))
-
-
-@given(size=st.integers(1, 40), new_size=st.integers(1, 60))
-def test_resampling_keeps_constants_and_commutes_with_the_mirror(size, new_size):
-    for matrix in (averaging_matrix(size, new_size), interpolation_matrix(size, new_size)):
-        assert matrix.shape == (new_size, size) and matrix.min() >= 0
-        np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)
-        np.testing.assert_allclose(matrix, matrix[::-1, ::-1], atol=1e-5)
-
-
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (3, 1), (2, 3)])
 def test_patches_come_back(rows, columns):
     x = jnp.arange(2 * 6 * 6 * 2.0).reshape(2, 6, 6, 2)
     np.testing.assert_array_equal(from_patches(to_patches(x, rows, columns), rows, columns), x)
 
 
-def test_patches_and_resampling_know_rows_from_columns():
+def test_patches_know_rows_from_columns():
     x = jnp.arange(6.0).reshape(1, 2, 3, 1)
     np.testing.assert_array_equal(to_patches(x, 2, 1)[0, 0], [[0, 3], [1, 4], [2, 5]])
     np.testing.assert_array_equal(to_patches(x, 1, 2)[0, :, 1], [[2, 0], [5, 0]])  # padded with zeros
-    np.testing.assert_allclose(
-        resample(x, averaging_matrix(2, 1), averaging_matrix(3, 3))[0, :, :, 0], [[1.5, 2.5, 3.5]]
-    )

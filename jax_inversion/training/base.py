@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import losses
 from ..config import Config
-from ..models.grids import cell_means
 from ..regression import ridge
+from ..resampling import cell_means
 from .samples import Samples, coarse_shape
 from .step import resize_base
 

@@ -15,6 +15,7 @@ from .. import ensemble, losses, models
 from ..config import Config
 from ..data.augment import augment
 from ..data.preprocess import normalise
+from ..resampling import resize
 from ..survey import Survey
 from .state import TrainState
 
@@ -31,8 +32,8 @@ def stream(seed: int, name: str, step: Array) -> Array:
 
 
 def resize_base(base: Array | None, shape: tuple[int, int]) -> Array | None:
-    """A coarse base model (..., gx, gz), whose cells cover the section, on ``shape`` cells; linear interpolation."""
-    return None if base is None else jax.image.resize(base, (*base.shape[:-2], *shape), "linear")
+    """A coarse base model (..., gx, gz), whose cells cover the section, on ``shape`` cells."""
+    return None if base is None else resize(base, shape)
 
 
 def make_step(
