@@ -6,7 +6,6 @@ noted, never because something of its name lies there. ``provenance.json`` is a 
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import sys
@@ -17,12 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
 from .errors import UserError
-from .files import digest, write_aside
-
-
-def fingerprint(made_from: Mapping[str, Any]) -> str:
-    """A text that is the same for equal JSON-able values only."""
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+from .files import digest, digest_json, write_aside
 
 
 @dataclass(frozen=True)
@@ -125,7 +119,7 @@ class Run:
     def has(self, product: str, made_from: Mapping[str, Any]) -> bool:
         """Whether ``product`` was made from just this, and all its files are there as they were noted."""
         noted = self._noted().get(product)
-        if not isinstance(noted, dict) or noted.get("fingerprint") != fingerprint(made_from):
+        if not isinstance(noted, dict) or noted.get("fingerprint") != digest_json(made_from):
             return False
         files = noted.get("files", {})
         return all((self.path / name).is_file() and digest(self.path / name) == was for name, was in files.items())
@@ -133,7 +127,7 @@ class Run:
     def note(self, product: str, made_from: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Record that ``product``, these files below the run's folder, is complete and what it was made from."""
         digests = {str(path.relative_to(self.path)): digest(path) for path in files}
-        entry = {"fingerprint": fingerprint(made_from), "made_from": made_from, "files": digests}
+        entry = {"fingerprint": digest_json(made_from), "made_from": made_from, "files": digests}
         self._write(self._noted() | {product: entry})
 
     def changed(self, product: str, made_from: Mapping[str, Any]) -> list[str]:
