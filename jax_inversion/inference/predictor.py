@@ -18,6 +18,7 @@ from ..data.folders import Sample, read_gathers
 from ..data.preprocess import decimate
 from ..errors import UserError
 from ..survey import Survey
+from ..training.base import base_input
 from ..training.checkpoints import Restored, restore
 from .postprocess import postprocess
 from .predict import Predict, make_predict
@@ -68,9 +69,18 @@ class Predictor:
 
     def base(self, gathers: np.ndarray) -> np.ndarray | None:
         """The models (batch, x, depth) km/s that the networks correct; None where they correct nothing."""
-        if self.restored.base is None:
-            return None
-        return regression.predict(self.restored.base, self.config.base.regression, gathers, self.survey.model_shape)
+        name = self.config.base.regression
+        return None if name == "none" else self.baseline(name, gathers)
+
+    def baseline(self, name: str, gathers: np.ndarray) -> np.ndarray:
+        """The models (batch, x, depth) km/s that the baseline ``name``, one of ``baselines``, predicts."""
+        inputs = base_input(self.config, gathers, self.restored.std, self.restored.survey.dt_s)
+        return regression.predict(self.restored.base or {}, name, inputs, self.survey.model_shape)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Names of the baselines that the checkpoint holds."""
+        return regression.fitted(self.restored.base or {})
 
     def batches(
         self, samples: Sequence[Sample], size: int, first: int = 0

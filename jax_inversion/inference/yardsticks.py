@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import regression
 from ..data.folders import Sample, read_velocity
+from ..regression import TITLES
 from .predictor import Predictor
 from .scores import summarise
 
@@ -18,14 +18,11 @@ def yardsticks(
 
     ``tests`` are the test samples, ``truths`` the samples with their models, by id.
     """
-    arrays, survey = predictor.restored.base, predictor.survey
-    if arrays is None:
-        return {}
+    survey = predictor.survey
 
     def triples(name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         for batch, gathers in predictor.read(tests, predictor.config.infer.batch_size):
-            predicted = regression.predict(arrays, name, gathers, survey.model_shape)
-            for sample, model in zip(batch, predicted, strict=True):
+            for sample, model in zip(batch, predictor.baseline(name, gathers), strict=True):
                 yield sample.id, read_velocity(truths[sample.id], survey), model
 
-    return {regression.TITLES[name]: summarise(triples(name), survey) for name in regression.fitted(arrays)}
+    return {TITLES[name]: summarise(triples(name), survey) for name in predictor.baselines}

@@ -1,11 +1,9 @@
 """The ``[base]`` section of a preset."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-Positive = Annotated[float, Field(gt=0)]
+from ..ranges import Positive
 
 
 @dataclass(frozen=True)
