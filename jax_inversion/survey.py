@@ -87,6 +87,10 @@ class Survey:
         """Whether mirrored gathers are gathers of this survey, to within two cells (the challenge's are one off)."""
         return self.mirror_error_m <= 2 * self.spacing_m
 
+    def fractions(self, positions_m: tuple[float, ...]) -> tuple[float, ...]:
+        """Positions along x as fractions of the section's width."""
+        return tuple(x_m / ((self.nx - 1) * self.spacing_m) for x_m in positions_m)
+
     @property
     def fingerprint(self) -> str:
         """A short text that is the same for equal surveys only."""

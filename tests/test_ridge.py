@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from jax_inversion.models import ridge
-from jax_inversion.models.grids import cell_means
+from jax_inversion.regression import ridge
 from jax_inversion.survey import mirror_gathers, mirror_velocity
 
 COUNT = 12
@@ -75,10 +74,3 @@ def test_features_are_averages_of_compressed_amplitudes():
     found = ridge.features(gathers, 0.1, 0.2, 2.0)
     wanted = (np.arcsinh(0.2 * ridge.GAIN / 2) + np.arcsinh(3 * 0.3 * ridge.GAIN / 2)) / 2
     np.testing.assert_allclose(found[0, 0, :, 0], [0, wanted], rtol=1e-6)
-
-
-def test_cell_means_count_parts_of_cells():
-    field = np.arange(6, dtype=np.float32).reshape(2, 3)
-    wanted = [[[(0 + 3 + 0.5 + 2) / 3, (0.5 + 2 + 2 + 5) / 3]]]
-    np.testing.assert_allclose(cell_means([field], (1, 2)), wanted, rtol=1e-6)
-    np.testing.assert_allclose(cell_means([field], (2, 3))[0], field)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import UserError
+from ..resampling import window_means
 from ..survey import Survey
 
 HALF_WIDTH, KAISER_B = 4, 6.31  # Hicks (2002), table 1: half-width 4, monopole, good to half the Nyquist wavenumber
@@ -58,7 +59,11 @@ class Grid:
     def averaging(self) -> tuple[np.ndarray, np.ndarray]:
         """Matrices (X, x) and (Z, depth) that average the model over each cell, its edges replicated outwards."""
         return tuple(
-            _averaging(self.survey.model_shape[axis], self.survey.spacing_m, self.centres_m(axis), self.spacing_m)
+            window_means(
+                self.centres_m(axis) - self.spacing_m / 2,
+                self.centres_m(axis) + self.spacing_m / 2,
+                (np.arange(self.survey.model_shape[axis] + 1) - 0.5) * self.survey.spacing_m,
+            )
             for axis in (0, 1)
         )
 
@@ -94,12 +99,3 @@ def kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) 
     offset = (np.asarray(where_m, float)[:, None] - centres_m[None, :]) / spacing_m
     window = np.i0(KAISER_B * np.sqrt(np.maximum(1 - (offset / HALF_WIDTH) ** 2, 0))) / np.i0(KAISER_B)
     return np.where(np.abs(offset) < HALF_WIDTH, np.sinc(offset) * window, 0)
-
-
-def _averaging(fine: int, fine_m: float, centres_m: np.ndarray, coarse_m: float) -> np.ndarray:
-    """Overlap of each coarse cell with each fine one, rows summing to 1; outside counts as the edge's cell."""
-    walls_m = (np.arange(fine + 1) - 0.5) * fine_m
-    walls_m[0], walls_m[-1] = -np.inf, np.inf  # the edge cells reach out for ever
-    low = np.maximum(centres_m[:, None] - coarse_m / 2, walls_m[None, :-1])
-    high = np.minimum(centres_m[:, None] + coarse_m / 2, walls_m[None, 1:])
-    return np.maximum(high - low, 0) / coarse_m

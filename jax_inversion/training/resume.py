@@ -12,7 +12,7 @@ from .samples import fingerprint
 
 # A section, or a key of one: what the weights, the samples and their order depend on.
 FIXED = (
-    "survey", "preprocess", "model", "ensemble", "data.validation_fraction", "data.split_seed",
+    "survey", "preprocess", "base", "model", "ensemble", "data.validation_fraction", "data.split_seed",
     "train.batch_size", "train.accumulate", "train.seed", "train.ema_decay", "train.spacing_m",
 )  # fmt: skip
 

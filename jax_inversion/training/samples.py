@@ -11,7 +11,7 @@ import numpy as np
 from ..data.split import is_validation
 from ..data.store import Store
 from ..errors import UserError
-from ..models.grids import cell_means
+from ..resampling import cell_means
 from ..survey import Survey
 
 STAND_IN = 256  # training samples at most that are scored where none validates

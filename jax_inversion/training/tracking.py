@@ -4,7 +4,7 @@
 either the training figures since the line before (``train/loss``, ``train/mape``, ``train/l2``, ...,
 ``train/grad_norm``: means over members and steps; with ``/0``, ``/1``, ... for each member; ``learning_rate``)
 or those of a validation (``validation/mape`` of the ensemble, ``validation/mape/0``, ... of members,
-``ensemble/weight/0``, ..., ``validation/linear_mape`` where the baseline was fitted). wandb gets the same keys.
+``ensemble/weight/0``, ..., ``validation/linear_mape`` where the regressions were fitted). wandb gets the same keys.
 """
 
 import io

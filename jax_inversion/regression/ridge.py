@@ -6,7 +6,8 @@ K(x, x') + K(x, mirrored x') and K(x, x') - K(x, mirrored x'), and predictions a
 What a sample would be predicted as with itself left out costs nothing more: y_i - a_i / (K^-1)_ii with a = K^-1 y
 (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 5.12).
 
-``linear`` is the linear baseline. ``laplace``, exp(-|x - x'| / length), follows the data where they curve.
+Linear regression has the kernel x . x'; kernel regression has Laplace's, exp(-|x - x'| / length), which follows the
+data where they curve.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from jaxtyping import Float
 
 from ..survey import mirror_gathers, mirror_velocity
 
-KERNELS = ("linear", "laplace")
+KERNELS = ("linear", "kernel")
 INPUT_COMPONENTS, TARGET_COMPONENTS = (
     256,
     96,

@@ -1,0 +1,22 @@
+"""Before the first step: the samples of a run, packed, and the base that its networks correct."""
+
+from pathlib import Path
+
+from ..config import Config
+from ..data.folders import find_samples
+from ..data.store import Store, pack
+from ..runs import Run
+from .resume import check_run
+
+
+def open_store(config: Config, data: Path, run: Run | Path) -> Store:
+    """The packed training samples of a run; packed now where they are not yet.
+
+    ``UserError``, before anything is written, if the run was begun with other settings or samples, or another process
+    works in it.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    found = find_samples(data, "train", config.survey)
+    with run.lock():
+        check_run(run.path, config, [sample.id for sample in found])
+        return pack(found, config.survey, run.store, config.preprocess, velocities=True, skip_bad=config.data.skip_bad)
