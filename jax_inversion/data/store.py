@@ -41,7 +41,6 @@ class Store:
     velocities: np.ndarray | None
     survey: Survey
     std: float
-    fingerprint: str = ""  # of what the store was made from
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -179,4 +178,4 @@ def _open(folder: Path, meta: dict, survey: Survey) -> Store:
     gathers = np.load(folder / _GATHERS, mmap_mode="r", allow_pickle=False)
     path = folder / _VELOCITIES
     velocities = np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
-    return Store(tuple(meta["ids"]), gathers, velocities, survey, float(meta["std"]), meta["fingerprint"])
+    return Store(tuple(meta["ids"]), gathers, velocities, survey, float(meta["std"]))
