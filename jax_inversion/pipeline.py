@@ -18,9 +18,10 @@ from . import config as configs
 from .analyze import analyze
 from .cli import front_door
 from .config import Config
-from .data.folders import MODEL_FILE, find_samples, sources_digest
+from .data.contents import sources_digest
+from .data.folders import MODEL_FILE, find_samples
 from .errors import UserError
-from .files import digest, write_aside
+from .files import digest, digest_json, write_aside
 from .inference import scoring
 from .inference.predictor import Predictor
 from .inference.scores import table, text, verdict
@@ -29,7 +30,7 @@ from .inference.submit import provenance, submit, test_samples
 from .inference.yardsticks import yardsticks
 from .plots.report import report
 from .plots.scores import draw_scores
-from .runs import Run, fingerprint
+from .runs import Run
 from .simulate import simulate
 from .train import train
 
@@ -99,7 +100,7 @@ def _analyzed(config: Config, run: Run, data: Path) -> None:
     samples = find_samples(data, None, config.survey)
     made_from = {
         "survey": config.survey.as_dict(),
-        "samples": fingerprint(sources_digest(samples, config.survey, velocities=True)),
+        "samples": digest_json(sources_digest(samples, config.survey, velocities=True)),
     }
 
     def make() -> list[Path]:
@@ -132,7 +133,7 @@ def _scored(run: Run, predictor: Predictor, data: Path, submission: Path) -> dic
     made_from = {
         "submission": digest(submission),
         "checkpoint": predictor.restored.fingerprint,
-        "truth": fingerprint({name: digest(sample.path / MODEL_FILE) for name, sample in truths.items()}),
+        "truth": digest_json({name: digest(sample.path / MODEL_FILE) for name, sample in truths.items()}),
     }
 
     def make() -> list[Path]:

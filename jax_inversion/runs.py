@@ -6,7 +6,6 @@ noted, never because something of its name lies there. ``provenance.json`` is a 
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import sys
@@ -14,15 +13,10 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from .errors import UserError
-from .files import digest, write_aside
-
-
-def fingerprint(made_from: Mapping[str, Any]) -> str:
-    """A text that is the same for equal JSON-able values only."""
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+from .files import digest, digest_json, write_aside
 
 
 @dataclass(frozen=True)
@@ -30,7 +24,7 @@ class Run:
     """Names and places of a run, its lock and its provenance. Making one touches nothing."""
 
     path: Path
-    _held: ClassVar[dict[Path, int]] = {}  # locks of this process, by how many blocks hold them
+    _locks: ClassVar[dict[Path, tuple[TextIO, int]]] = {}  # of this process, with how many blocks hold each
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
     @property
@@ -93,22 +87,19 @@ class Run:
         """
         key = self.path.resolve()
         with self._guard:
-            first = not self._held.get(key)
-            if first:
-                handle = self._take()
-                self._handles[key] = handle
-            self._held[key] = self._held.get(key, 0) + 1
+            handle, blocks = self._locks.get(key) or (self._take(), 0)
+            self._locks[key] = handle, blocks + 1
         try:
             yield
         finally:
             with self._guard:
-                self._held[key] -= 1
-                if not self._held[key]:
-                    self._handles.pop(key).close()
+                handle, blocks = self._locks.pop(key)
+                if blocks > 1:
+                    self._locks[key] = handle, blocks - 1
+                else:
+                    handle.close()
 
-    _handles: ClassVar[dict[Path, Any]] = {}
-
-    def _take(self) -> Any:
+    def _take(self) -> TextIO:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: is a file; right is the folder of a run, new or old")
         self.path.mkdir(parents=True, exist_ok=True)
@@ -128,7 +119,7 @@ class Run:
     def has(self, product: str, made_from: Mapping[str, Any]) -> bool:
         """Whether ``product`` was made from just this, and all its files are there as they were noted."""
         noted = self._noted().get(product)
-        if not isinstance(noted, dict) or noted.get("fingerprint") != fingerprint(made_from):
+        if not isinstance(noted, dict) or noted.get("fingerprint") != digest_json(made_from):
             return False
         files = noted.get("files", {})
         return all((self.path / name).is_file() and digest(self.path / name) == was for name, was in files.items())
@@ -136,7 +127,7 @@ class Run:
     def note(self, product: str, made_from: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Record that ``product``, these files below the run's folder, is complete and what it was made from."""
         digests = {str(path.relative_to(self.path)): digest(path) for path in files}
-        entry = {"fingerprint": fingerprint(made_from), "made_from": made_from, "files": digests}
+        entry = {"fingerprint": digest_json(made_from), "made_from": made_from, "files": digests}
         self._write(self._noted() | {product: entry})
 
     def changed(self, product: str, made_from: Mapping[str, Any]) -> list[str]:

@@ -58,7 +58,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--count", type=int, metavar="N", help="how many samples (with --from: all unless given)")
     parser.add_argument("--start", type=int, default=0, metavar="K", help="number of the first one (default 0)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another set (default 0)")
-    parser.add_argument("--geology", default="marine", metavar="PRESET", help=f"{', '.join(PRESETS)} (default marine)")
+    geology = f"{', '.join(PRESETS)}, or a mixture such as 'marine:3 salt:1' (default marine)"
+    parser.add_argument("--geology", default="marine", metavar="G", help=geology)
     parser.add_argument("--workers", type=int, default=0, metavar="W", help="processes (default 0: one a core)")
     parser.add_argument("--blend", type=Path, metavar="DIR", help="new models: blends of those of the samples in DIR")
     parser.add_argument("--from", type=Path, dest="source", metavar="DIR", help="simulate the models in DIR, ids kept")

@@ -13,20 +13,21 @@ from .cli import front_door
 from .config import Config
 from .errors import UserError
 from .runs import Run
-from .training import open_store
+from .training.preparation import SKIP_BAD, open_store
 
 __all__ = ["open_store", "train"]
-
 
 def train(
     config: Config,
     data: Path | None = None,
     run: Path | None = None,
     on_checkpoint: Callable[[], None] | None = None,
+    hint: str = SKIP_BAD,
 ) -> Path:
     """Train on the samples below ``data`` (default: ``data.root`` of the config) and return the run's folder.
 
-    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``UserError`` if the run was begun
+    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``hint``: what the user would write
+    where this was called from to have bad samples left out. ``UserError`` if the run was begun
     with other settings or samples, if samples are bad, and if another process works in the run.
     """
     place = Run(Path(run or Path("runs") / config.model.name))
@@ -34,7 +35,7 @@ def train(
     if data is None:
         raise UserError("no data: give --data DIR, or root in the config's [data] section")
     with place.lock():
-        store = open_store(config, data, place)
+        store = open_store(config, data, place, hint)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
         configs.save(config, place.config)
         samples = training.split(store, config.data.validation_fraction, config.data.split_seed)

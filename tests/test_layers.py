@@ -8,7 +8,7 @@ import jax_inversion
 PACKAGE = Path(jax_inversion.__file__).parent
 DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "score", "pipeline")
 LEVELS = {
-    0: ("arrays", "errors", "files", "former_names", "progress", "ranges", "resampling", "survey"),
+    0: ("arrays", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
     1: ("geology", "physics", "data", "models", "regression", "losses", "metrics"),
     2: ("config", "runs", "ensemble"),
     3: ("simulation", "training", "inference"),
@@ -17,10 +17,10 @@ LEVELS = {
     6: ("remote",),
 }
 LEVEL = {room: level for level, rooms in LEVELS.items() for room in rooms}
-# Level 0 itself is written in the names of shapes, ranges and the user's errors; a prediction starts at a checkpoint; the
+# Level 0 is written in the names of shapes, ranges and the user's errors; a prediction starts at a checkpoint; the
 # pipeline strings the other doors together.
 SIDEWAYS = {
-    *((room, name) for room in LEVELS[0] for name in ("arrays", "errors", "ranges")),
+    *((room, name) for room in LEVELS[0] for name in ("arrays", "errors", "files", "ranges")),
     ("metrics", "losses"),
     ("inference", "training"),
     ("cli", "former_names"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.folders import MODEL_FILE, Sample, find_samples, header, read_velocity
+from ..data.folders import MODEL_FILE, Sample, find_samples, read_velocity
 from ..errors import UserError
+from ..npy import header_of
 from ..progress import track
 from ..survey import CHALLENGE, Survey
 from .scores import summarise
@@ -64,7 +65,7 @@ def ranked(scores: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Sampl
 def _survey_of(sample: Sample) -> Survey:
     """The challenge's survey, with the shape of this model where that is another."""
     try:
-        shape = header(sample.path / MODEL_FILE).shape
+        shape = header_of(sample.path / MODEL_FILE).shape
     except (OSError, ValueError):
         return CHALLENGE  # reading it properly will say what is wrong
     if shape == CHALLENGE.model_shape or len(shape) != 2 or 0 in shape:

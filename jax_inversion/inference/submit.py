@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..data.folders import Sample, check_samples, find_samples, gather_files, header, sources_digest
+from ..data.contents import sources_digest
+from ..data.folders import Sample, check_samples, find_samples, gather_files
 from ..errors import UserError
+from ..files import digest_json
+from ..npy import header_of
 from ..progress import Progress
-from ..runs import Run, fingerprint
+from ..runs import Run
 from .predictor import Predictor
 from .submission import SubmissionWriter, check_submission, read_submission, spread_path
 
@@ -37,7 +40,7 @@ def test_samples(predictor: Predictor, data: Path | str | None = None) -> list[S
 def provenance(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]:
     """What a submission of ``samples`` is made from: checkpoint, settings and the contents of the gathers."""
     digests = sources_digest(samples, predictor.survey, velocities=False)
-    return predictor.made_from | {"samples": {"count": len(digests), "fingerprint": fingerprint(digests)}}
+    return predictor.made_from | {"samples": {"count": len(digests), "fingerprint": digest_json(digests)}}
 
 
 def submit(
@@ -107,7 +110,7 @@ def _refuse_other_survey(sample: Sample, predictor: Predictor) -> None:
     right = predictor.survey.gathers_shape[1:]
     for name in gather_files(predictor.survey):
         try:
-            found = header(sample.path / name).shape
+            found = header_of(sample.path / name).shape
         except (OSError, ValueError):
             continue  # checking the samples will say what is wrong
         if found != right:

@@ -19,7 +19,7 @@ class Decoder(nn.Module):
 
     The output is positive (``softplus``) or within the bounds (``bounded``) and starts near the bounds' geometric mean,
     which is 2.6 km/s for 1.5 to 4.5. With a ``base`` (batch, x, depth) km/s, the output is the base times the
-    exponential of a small correction, and starts at the base exactly.
+    exponential of a small correction, and starts at the base exactly; ``bounded`` then clips.
     """
 
     heads: int
@@ -61,12 +61,13 @@ class Decoder(nn.Module):
 
     def head(self, x, base):
         """Velocity on the decoder's grid, then linear interpolation, which keeps its bounds: far fewer exponentials."""
+        low, high, start = self.v_min_km_s, self.v_max_km_s, self._start_km_s
+        bounded = self.output == "bounded"
         if base is not None:
             zeros = nn.initializers.zeros
             correction = nn.Dense(1, kernel_init=zeros, name="correction")(x)
-            return base + base * self._resize(jnp.expm1(correction))
-        low, high, start = self.v_min_km_s, self.v_max_km_s, self._start_km_s
-        bounded = self.output == "bounded"
+            velocity = base + base * self._resize(jnp.expm1(correction))
+            return jnp.clip(velocity, low, high) if bounded else velocity
         bias = math.log((start - low) / (high - start)) if bounded else math.log(math.expm1(start))
         x = nn.Dense(1, kernel_init=nn.initializers.normal(0.01), name="velocity")(x) + bias
         return self._resize(low + (high - low) * jax.nn.sigmoid(x) if bounded else jax.nn.softplus(x))

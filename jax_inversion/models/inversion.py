@@ -29,7 +29,7 @@ class InversionConfig:
     token_grid: tuple[Count, Count] = (16, 8)  # (time, receiver) tokens a shot after pooling
     cross_source_layers: CountOrZero = 2
     upsampling: tuple[Count, ...] = (256, 128, 64, 32)  # channels of the decoder's upsampling stages
-    output: Literal["softplus", "bounded"] = "softplus"  # without a base; a base is corrected by a factor
+    output: Literal["softplus", "bounded"] = "softplus"  # a base is corrected by a factor, and clipped if bounded
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..data.folders import MODEL_FILE, gather_files
 from ..errors import UserError
-from ..geology import PRESETS
+from ..geology import shares
 from ..progress import Progress
 from . import record
-from .job import Job, ids_of, is_whole
+from .job import Job
 from .workers import core_count, run
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,10 @@ def make_set(job: Job, count: int | None, start: int = 0, workers: int = 0) -> l
         RunError: a sample failed, a worker died or the disk is full; what is there is whole.
     """
     ks = _checked(job, start, count, workers)
-    ids = ids_of(job, ks)
+    ids = [job.id_of(k) for k in ks]
     _refuse_twins(job, ids)
     record.claim(job, ids)
-    missing = [k for k, sample_id in zip(ks, ids, strict=True) if not is_whole(job, sample_id)]
+    missing = [k for k in ks if not job.has(k)]
     if len(missing) < len(ids):
         log.info(f"{job.out}: {len(ids) - len(missing)} of {len(ids)} samples are there already")
     _clear_leftovers(job, ids)
@@ -57,8 +57,7 @@ def _checked(job: Job, start: int, count: int | None, workers: int) -> range:
     for name, value in given.items():
         if value < 0:
             raise UserError(f"--{name} is {value}; it cannot be negative")
-    if job.geology not in PRESETS:
-        raise UserError(f"--geology {job.geology!r} is unknown; there are {', '.join(PRESETS)}")
+    shares(job.geology)
     if job.blend is not None and job.source is not None:
         raise UserError("give --blend or --from, not both")
     for folder in (job.out, job.truth):
