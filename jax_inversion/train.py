@@ -17,6 +17,7 @@ from .training.preparation import SKIP_BAD, open_store
 
 __all__ = ["open_store", "train"]
 
+
 def train(
     config: Config,
     data: Path | None = None,
@@ -26,9 +27,9 @@ def train(
 ) -> Path:
     """Train on the samples below ``data`` (default: ``data.root`` of the config) and return the run's folder.
 
-    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``hint``: what the user would write
-    where this was called from to have bad samples left out. ``UserError`` if the run was begun
-    with other settings or samples, if samples are bad, and if another process works in the run.
+    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``hint``: what the user would
+    write where this was called from to have bad samples left out. ``UserError`` if the run was begun with other
+    settings or samples, if samples are bad, and if another process works in the run.
     """
     place = Run(Path(run or Path("runs") / config.model.name))
     data = data or (Path(config.data.root) if config.data.root else None)

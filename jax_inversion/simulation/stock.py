@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import geology
-from ..data import store
+from ..data.rows import GATHERS, VELOCITIES, Sums
 from ..npy import open_mapped
 from ..physics.settings import SimulatorConfig
 from ..resampling import averaging_matrix
@@ -56,14 +56,14 @@ class StockJob:
         velocity = drawn(self.survey, self.geology, self.seed, k)
         gathers = simulated(velocity, self.survey, self.simulator).astype(np.float32)
         x, z = (averaging_matrix(old, new) for old, new in zip(velocity.shape, self.shape, strict=True))
-        self._arrays[store.GATHERS][k], self._arrays[store.VELOCITIES][k] = gathers, x @ velocity @ z.T
-        return {"row": k, "crc": self.crc(k), **store.sums(gathers)}
+        self._arrays[GATHERS][k], self._arrays[VELOCITIES][k] = gathers, x @ velocity @ z.T
+        return {"row": k, "crc": self.crc(k), **vars(Sums.of(gathers))}
 
     def crc(self, k: int) -> int:
         """Checksum of what the rows of sample ``k`` hold."""
-        gathers, velocities = (self._arrays[name][k].tobytes() for name in (store.GATHERS, store.VELOCITIES))
+        gathers, velocities = (self._arrays[name][k].tobytes() for name in (GATHERS, VELOCITIES))
         return zlib.crc32(velocities, zlib.crc32(gathers))
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {name: open_mapped(self.place / name, "r+") for name in (store.GATHERS, store.VELOCITIES)}
+        return {name: open_mapped(self.place / name, "r+") for name in (GATHERS, VELOCITIES)}

@@ -8,7 +8,6 @@ from ..data.store import Store, pack
 from ..runs import Run
 from .resume import check_run
 
-
 SKIP_BAD = "--data.skip-bad true"
 
 
