@@ -17,8 +17,8 @@ from jax_inversion import infer
 from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
 from jax_inversion.inference import check_submission, make_predict, postprocess, read_submission
-from jax_inversion.models import ridge
-from jax_inversion.models.grids import cell_means
+from jax_inversion.regression import ridge
+from jax_inversion.resampling import cell_means
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.checkpoints import Meta, save
@@ -213,7 +213,7 @@ def test_the_baseline_reaches_the_networks_on_their_grid():
     fitted, _ = ridge.fit("linear", points, arrays["signs"], cell_means(np.log(velocity), (6, 10)), 0.1)
     arrays |= {f"linear_{name}": array for name, array in fitted.items()}
     arrays |= {name: np.float32(value) for name, value in settings.items()}
-    config = tiny_config(model={"base": "ridge"})
+    config = tiny_config(base={"regression": "linear"})
     base = infer.base_of(SimpleNamespace(config=config, base=arrays, survey=survey))(gathers[:2])
     assert base.shape == (2, *survey.model_shape) and base.dtype == np.float32
     assert 1.5 < base.min() < base.max() < 4.5
