@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Meta:
-    """What a checkpoint says of itself. ``data_ids`` is a fingerprint of the ids of the samples that trained it, ``data``
-    one of what they hold.
+    """What a checkpoint says of itself. ``data_ids`` is a fingerprint of the training samples' ids, ``data`` of their
+    contents.
     """
 
     config: Config
@@ -241,7 +241,7 @@ def newest(
         for fault in faults:
             log.warning("%s; going on from %s instead", fault, note.path.name)
         if not faults:  # else what no name needs may still be needed
-            tidy(run, note.path, note.step)
+            tidy(run, note.path)
         return state, meta, note.values["position"]
     if faults:
         raise UserError(f"{run}: no checkpoint to go on from; {faults[0]}")

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import RunError
 from ..files import fault_of, need_space
 from . import checkpoints
-from .catalogue import FOLDER, tidy
+from .catalogue import FOLDER, look, step_of, tidy
 from .checkpoints import Meta
 from .state import TrainState, to_dict
 
@@ -32,7 +32,8 @@ class Saver:
     def __init__(
         self, run: Path, base: Mapping[str, np.ndarray] | None, since: int, written: Callable[[], None] | None
     ):
-        self.run, self.base, self.since, self.written = run, base, since, written
+        self.run, self.base, self.written = run, base, written
+        self.redone = [fault.path for fault in look(run).damaged if (step_of(fault.path) or 0) > since]
         self.pool = ThreadPoolExecutor(1, "checkpoint")
         self.under_way: Future[None] | None = None
 
@@ -77,6 +78,6 @@ class Saver:
             reason = fault_of(error) or (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(f"{self.run}: the checkpoint of step {meta.step} could not be written: {reason}") from error
         log.info("saved %s: %s", path.name, ", ".join((*meta.names, "latest")))
-        tidy(self.run, path, self.since)
+        tidy(self.run, path, self.redone)
         if self.written is not None:
             self.written()
