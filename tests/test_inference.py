@@ -161,8 +161,9 @@ def run(tmp_path_factory):
     shapes = jax.eval_shape(assemble(config, survey, std=0.01, steps=4).initial)  # compiling it takes half a minute
     state = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
     params = jax.tree.map(lambda p: 0.1 * rng.standard_normal(p.shape).astype(p.dtype), state.params)
-    meta = Meta(config=config, survey=survey, std=0.01, step=6, epoch=3, metrics={}, data_ids="")
-    save(root / "run", ["best", "epoch_3"], state.replace(params=params, ema=params), meta, {})
+    names = ("best", "epoch_3")
+    meta = Meta(config, survey, std=0.01, step=6, per_epoch=2, metrics={}, data_ids="", data="", names=names)
+    save(root / "run", state.replace(params=params, ema=params), meta, {})
     return root / "run"
 
 

@@ -7,7 +7,7 @@ that was. There are no links and no list, so one renaming makes a checkpoint wit
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,16 +118,16 @@ def missing(spec: Path | str, run: Path, name: str, found: Catalogue) -> UserErr
     return UserError(f"{spec}: {run} has no checkpoint {name!r}; it has {there}{hurt}")
 
 
-def tidy(run: Path, written: Path, since: int) -> None:
+def tidy(run: Path, written: Path, redone: Collection[Path] = ()) -> None:
     """Remove the step folders that no name needs, now that ``written`` is in place.
 
-    A damaged one is kept, for somebody may want what is left of it, unless this trainer, which went on after the step
-    ``since``, has come past it and so has made anew all that it held.
+    One whose note is damaged is kept, for somebody may want what is left of it, unless it is among ``redone``, those
+    that a trainer had to go back behind, and the trainer has come past it.
     """
     found, step = look(run), step_of(written) or 0
     needed = {note.path for note in found.named.values()} | {written}
     outdated = [note.path for note in found.notes if note.path not in needed]
-    outdated += [fault.path for fault in found.damaged if since < (step_of(fault.path) or 0) < step]
+    outdated += [fault.path for fault in found.damaged if fault.path in redone and (step_of(fault.path) or 0) < step]
     for path in outdated:
         holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
         path.rename(holder / "outdated")  # gone at once for those who read it

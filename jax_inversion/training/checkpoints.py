@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Meta:
-    """What a checkpoint says of itself. ``data_ids`` is a fingerprint of the samples that trained it."""
+    """What a checkpoint says of itself. ``data_ids`` is a fingerprint of the training samples' ids, ``data`` of their
+    contents.
+    """
 
     config: Config
     survey: Survey  # the network's input: decimated
@@ -40,6 +42,7 @@ class Meta:
     per_epoch: int  # steps
     metrics: dict[str, float]
     data_ids: str
+    data: str
     names: tuple[str, ...] = ()  # when it was saved; the newest is the latest whatever it is called
 
     @property
@@ -198,7 +201,7 @@ def _read_prediction(note: Note, run: Path, name: str, names: tuple[str, ...]) -
     if weights["base"] or empty:
         hollow = {name: np.zeros(shape, dtype) for name, (shape, dtype) in empty.items()}
         weights["base"] = (weights["base"] or {}) | hollow
-    said = {name: value for name, value in vars(_meta(note)).items() if name not in ("data_ids", "names")}
+    said = {name: value for name, value in vars(_meta(note)).items() if name not in ("data_ids", "data", "names")}
     return Restored(path=note.path, run=run, name=name, names=names, fingerprint=note.seal, **said, **weights)
 
 
@@ -238,7 +241,7 @@ def newest(
         for fault in faults:
             log.warning("%s; going on from %s instead", fault, note.path.name)
         if not faults:  # else what no name needs may still be needed
-            tidy(run, note.path, note.step)
+            tidy(run, note.path)
         return state, meta, note.values["position"]
     if faults:
         raise UserError(f"{run}: no checkpoint to go on from; {faults[0]}")
@@ -255,7 +258,7 @@ def _meta(note: Note) -> Meta:
     values, where = note.values, str(note.path)
     config = configs.from_dict(values["config"], where)
     survey = configs.from_dict({"survey": values["survey"]}, where).survey
-    rest = {name: values[name] for name in ("std", "step", "per_epoch", "metrics", "data_ids")}
+    rest = {name: values[name] for name in ("std", "step", "per_epoch", "metrics", "data_ids", "data")}
     return Meta(config=config, survey=survey, names=note.names, **rest)
 
 

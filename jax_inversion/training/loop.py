@@ -48,7 +48,7 @@ def fit(
     not finite, ``RunError`` when a checkpoint cannot be written, ``UserError`` when RUN was begun with other settings
     or samples, and, when the process is asked to end, ``KeyboardInterrupt`` after saving.
     """
-    check_run(run, config, samples.store.ids, samples.store.std)
+    check_run(run, config, samples.store.ids, samples.store)
     say_changes(run, config)
     training = Training(config, samples, run, base, draw, on_checkpoint)
     if training.done < training.total:
@@ -173,6 +173,7 @@ class Training:
             per_epoch=self.per_epoch,
             metrics=self.metrics,
             data_ids=fingerprint(self.store.ids),
+            data=self.store.fingerprint,
             names=names,
         )
         self.saver.save(self.state, meta, self.data.get_state(), logits)

@@ -4,7 +4,6 @@
 The seal covers all that is said, so it is the identity of the whole checkpoint.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..files import digest, digest_json
 
 FORMAT = "jax_inversion checkpoint 2"
 NOTE = "checkpoint.json"
@@ -47,9 +47,9 @@ class Note:
 def write_note(folder: Path, values: Mapping[str, Any]) -> None:
     """Seal the checkpoint in ``folder``, all of whose other files are there."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = {path.relative_to(folder).as_posix(): _digest(path) for path in paths}
+    files = {path.relative_to(folder).as_posix(): digest(path) for path in paths}
     said = {"format": FORMAT, **values, "files": files}
-    (folder / NOTE).write_text(json.dumps({"sha256": _seal(said), "checkpoint": said}, indent=1) + "\n")
+    (folder / NOTE).write_text(json.dumps({"sha256": digest_json(said), "checkpoint": said}, indent=1) + "\n")
 
 
 def read_note(folder: Path) -> Note:
@@ -57,7 +57,7 @@ def read_note(folder: Path) -> Note:
     try:
         values = json.loads((folder / NOTE).read_bytes())
         said, seal = values["checkpoint"], values["sha256"]
-        whole = seal == _seal(said)
+        whole = seal == digest_json(said)
     except FileNotFoundError:
         raise Damaged(folder, f"{NOTE} is missing") from None
     except OSError as error:
@@ -73,23 +73,16 @@ def read_note(folder: Path) -> Note:
 
 def verify(note: Note, parts: Sequence[str]) -> None:
     """``Damaged`` unless every file of the folder's ``parts``, and those beside them, is what was written."""
-    for name, digest in note.values["files"].items():
+    for name, right in note.values["files"].items():
         first, _, inside = name.partition("/")
         if inside and first not in parts:
             continue
         try:
-            if _digest(note.path / name) != digest:
+            if digest(note.path / name) != right:
                 raise Damaged(note.path, f"{name} differs from its checksum")
         except FileNotFoundError:
             raise Damaged(note.path, f"{name} is missing") from None
-        except OSError as error:
-            raise Damaged(note.path, f"{name}: {error.strerror}") from None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _seal(said: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        except (OSError, UserError) as error:
+            raise (
+                error if isinstance(error, Damaged) else Damaged(note.path, f"{name} is not readable: {error}")
+            ) from None

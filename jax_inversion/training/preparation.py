@@ -14,14 +14,14 @@ SKIP_BAD = "--data.skip-bad true"
 def open_store(config: Config, data: Path, run: Run | Path, hint: str = SKIP_BAD) -> Store:
     """The packed training samples of a run; packed now where they are not yet.
 
-    ``hint``: what the user would write where this was called from to have bad samples left out.
-
-    ``UserError``, before anything is written, if the run was begun with other settings or samples, or another process
-    works in it.
+    ``hint``: what the user would write where this was called from to have bad samples left out. ``UserError``, before
+    anything is written, if the run was begun with other settings or samples, or another process works in it.
     """
     run = run if isinstance(run, Run) else Run(run)
     found = find_samples(data, "train", config.survey)
     with run.lock():
         check_run(run.path, config, [sample.id for sample in found])
         skip_bad = config.data.skip_bad
-        return pack(found, config.survey, run.store, config.preprocess, skip_bad=skip_bad, hint=hint)
+        store = pack(found, config.survey, run.store, config.preprocess, skip_bad=skip_bad, hint=hint)
+        check_run(run.path, config, store.ids, store)
+        return store

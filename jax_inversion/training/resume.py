@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import config as configs
 from ..config import Config
+from ..data.store import Store
 from ..errors import UserError
 from . import checkpoints
 from .samples import fingerprint
@@ -40,10 +41,11 @@ def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
     return list(changes.values())
 
 
-def check_run(run: Path, config: Config, ids: Sequence[str], std: float | None = None) -> None:
-    """May the run, if it was begun, go on with ``config`` and the samples ``ids``, whose amplitude is ``std``?
+def check_run(run: Path, config: Config, ids: Sequence[str], store: Store | None = None) -> None:
+    """``UserError`` unless the run, if it was begun, may go on with ``config`` and the samples ``ids``.
 
-    Without ``std``, before anything is packed, samples are not compared where bad ones are left out.
+    Without their ``store``, before it is packed, what they hold is not compared, and where bad ones are left out not
+    even which they are.
     """
     meta = checkpoints.newest_meta(run)
     if meta is None:
@@ -54,9 +56,11 @@ def check_run(run: Path, config: Config, ids: Sequence[str], std: float | None =
             f"{run}: {meta.step / meta.per_epoch:.4g} epochs are trained, train.epochs {config.train.epochs} is less; "
             "give more or another --run"
         )
-    if (std is not None or not config.data.skip_bad) and fingerprint(ids) != meta.data_ids:
-        raise UserError(f"{run}: {OTHER_SAMPLES}")
-    if std is not None and std != meta.std:
+    if store is not None:
+        same = (meta.data_ids, meta.data, meta.std) == (fingerprint(ids), store.fingerprint, store.std)
+    else:
+        same = config.data.skip_bad or meta.data_ids == fingerprint(ids)
+    if not same:
         raise UserError(f"{run}: {OTHER_SAMPLES}")
 
 

@@ -4,7 +4,6 @@ Not Orbax's own asynchronous writer, for that renames a checkpoint into place be
 """
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +13,9 @@ import jax
 import numpy as np
 
 from ..errors import RunError
+from ..files import fault_of, need_space
 from . import checkpoints
-from .catalogue import FOLDER, tidy
+from .catalogue import FOLDER, look, step_of, tidy
 from .checkpoints import Meta
 from .state import TrainState, to_dict
 
@@ -32,7 +32,8 @@ class Saver:
     def __init__(
         self, run: Path, base: Mapping[str, np.ndarray] | None, since: int, written: Callable[[], None] | None
     ):
-        self.run, self.base, self.since, self.written = run, base, since, written
+        self.run, self.base, self.written = run, base, written
+        self.redone = [fault.path for fault in look(run).damaged if (step_of(fault.path) or 0) > since]
         self.pool = ThreadPoolExecutor(1, "checkpoint")
         self.under_way: Future[None] | None = None
 
@@ -69,23 +70,14 @@ class Saver:
 
     def _write(self, values: dict[str, Any], logits: np.ndarray, meta: Meta, position: dict[str, Any]) -> None:
         try:
+            arrays = [*jax.tree.leaves(values), *(self.base or {}).values()]
+            need_space(self.run / FOLDER, sum(np.asarray(array).nbytes for array in arrays))
             path = checkpoints.write(self.run, values, logits, meta, position, self.base)
         except Exception as error:  # of the disk, of Orbax or of TensorStore
             log.debug("saving failed", exc_info=True)
-            raise RunError(self._fault(meta.step, values, error)) from error
+            reason = fault_of(error) or (str(error).splitlines() or [type(error).__name__])[0]
+            raise RunError(f"{self.run}: the checkpoint of step {meta.step} could not be written: {reason}") from error
         log.info("saved %s: %s", path.name, ", ".join((*meta.names, "latest")))
-        tidy(self.run, path, self.since)
+        tidy(self.run, path, self.redone)
         if self.written is not None:
             self.written()
-
-    def _fault(self, step: int, values: dict[str, Any], error: Exception) -> str:
-        arrays = [*jax.tree.leaves(values), *(self.base or {}).values()]
-        needed = sum(np.asarray(array).nbytes for array in arrays) / 1e6
-        free = shutil.disk_usage(self.run).free / 1e6
-        text = str(error)
-        full = "No space left" in text or "RESOURCE_EXHAUSTED" in text
-        reason = "no space left on the disk" if full else (text.splitlines() or [type(error).__name__])[0]
-        return (
-            f"{self.run / FOLDER}: the checkpoint of step {step} could not be written: {reason} "
-            f"(about {needed:.1f} MB needed, {free:.1f} MB free); checkpoints before it are as they were"
-        )

@@ -94,7 +94,7 @@ def make_validation(
     in the same pass; that three numbers learn from validation samples at all is a bias far below the score's own.
     """
     source_x = models.source_x(survey)
-    weights, bounds = dataclasses.asdict(config.loss), (survey.v_min_km_s, survey.v_max_km_s)
+    bounds = (survey.v_min_km_s, survey.v_max_km_s)
 
     def validate(
         variables: Any, learning: tuple[Array, Any], batch: Batch
@@ -116,7 +116,7 @@ def make_validation(
         slope = jax.grad(ensemble.weight_loss)(logits, members, truth, mape)
         updates, opt_state = logits_optimiser.update(slope, opt_state, logits)
         each = jax.vmap(mape, in_axes=(0, None))(members, truth)
-        loss, terms = jax.vmap(lambda p, t: losses.total(p, t, weights, *bounds))(predicted, truth)
+        loss, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, truth)
         terms = jax.tree.map(mean, terms | {"loss": loss})
         scores = {**terms, "members": each, "predicted": predicted}
         return scores, (optax.apply_updates(logits, updates), opt_state)
