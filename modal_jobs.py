@@ -6,6 +6,7 @@ the volume. Read from the environment of the `modal` command: SPEED_GPU ("H100",
 """
 
 import contextlib
+import importlib
 import os
 import sys
 import tomllib
@@ -67,13 +68,11 @@ def on(machine: Machine) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def at_work(stage: str) -> Iterator[tuple[Path, ModuleType]]:
+def at_work(stage: str, module: str = "stages") -> Iterator[tuple[Path, ModuleType]]:
     """The volume's folder and the stages; committed at the end. A user's mistake ends it in one line, for good."""
     try:
         with disk.at_work(stage) as root, endings.in_one_line():
-            from jax_inversion.remote import stages
-
-            yield root, stages
+            yield root, importlib.import_module(f"jax_inversion.remote.{module}")
     finally:
         commit()
 
@@ -127,7 +126,7 @@ def pipeline(config: str = CONFIG, run: str = "", overrides: str = "", data: str
             with at_work("pipeline") as (root, stages):
                 sets = stages.simulated_sets(root, config, run, overrides)
             for options in sets:
-                fan_out(simulate_shard, MACHINES["simulate_shard"].price(GPUS), options, config)
+                fan_out(simulate_shard, MACHINES["simulate_shard"].price(GPUS), options, config, overrides)
         analyze_data.remote(data, config, run)
         prepare.remote(config, run, overrides, data)
         train.remote(config, run, overrides, data)
@@ -189,8 +188,8 @@ def resume(run: str, overrides: str = "", data: str = ""):
 @app.function(**on(MACHINES["generate_submission"]))
 def generate_submission(run: str = Path(CONFIG).stem, data: str = "", overrides: str = ""):
     """A submission from a run's best checkpoint."""
-    with at_work("generate_submission") as (root, stages):
-        stages.submit(root, run, "best", data, overrides)
+    with at_work("generate_submission", "submissions") as (root, submissions):
+        submissions.submit(root, run, "best", data, overrides)
 
 
 @app.function(**on(MACHINES["generate_submission"]))
@@ -198,8 +197,8 @@ def generate_submission_from_checkpoint(
     checkpoint_name: str, run: str = Path(CONFIG).stem, data: str = "", overrides: str = ""
 ):
     """A submission from the checkpoint epoch_10, latest or best."""
-    with at_work("generate_submission") as (root, stages):
-        stages.submit(root, run, checkpoint_name, data, overrides)
+    with at_work("generate_submission", "submissions") as (root, submissions):
+        submissions.submit(root, run, checkpoint_name, data, overrides)
 
 
 @app.function(**on(MACHINES["infer_sharded"]))
@@ -207,28 +206,28 @@ def infer_sharded(
     run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", overrides: str = "", chunk: int = 24
 ) -> None:
     """A submission predicted by several GPUs side by side, --chunk samples each, then merged and checked."""
-    with at_work("infer_sharded") as (root, stages):
-        parts = stages.parts(root, run, checkpoint_name, data, overrides, chunk)
+    with at_work("infer_sharded", "submissions") as (root, submissions):
+        asked, parts = submissions.parts(root, run, checkpoint_name, data, overrides, chunk)
     with endings.in_one_line():
         pieces = []
-        for piece in infer_chunk.starmap([(run, checkpoint_name, data, overrides, *part) for part in parts]):
+        for piece in infer_chunk.starmap([(asked, *part) for part in parts]):
             pieces.append(piece)
             print(f"predicting: part {len(pieces)} of {len(parts)} is there", flush=True)
-        merge.remote(run, checkpoint_name, data, overrides, pieces)
+        merge.remote(asked, pieces)
 
 
 @app.function(**on(MACHINES["infer_chunk"]))
-def infer_chunk(run: str, checkpoint_name: str, data: str, overrides: str, start: int, stop: int) -> str:
+def infer_chunk(asked: Any, start: int, stop: int) -> str:
     """Some of the test samples on one GPU; the path of the piece."""
-    with at_work("infer_chunk") as (root, stages):
-        return stages.infer_part(root, run, checkpoint_name, data, overrides, start, stop)
+    with at_work("infer_chunk", "submissions") as (root, submissions):
+        return submissions.infer_part(root, asked, start, stop)
 
 
 @app.function(**on(MACHINES["score"]))
-def merge(run: str, checkpoint_name: str, data: str, overrides: str, pieces: list) -> None:
+def merge(asked: Any, pieces: list) -> None:
     """One checked submission of the pieces."""
-    with at_work("merge") as (root, stages):
-        stages.merge(root, run, checkpoint_name, data, overrides, pieces)
+    with at_work("merge", "submissions") as (root, submissions):
+        submissions.merge(root, asked, pieces)
 
 
 @app.function(**on(MACHINES["score"]))
@@ -255,6 +254,7 @@ def simulate(
     shard: int = SHARD,
     machine: Literal["cpu", "gpu"] = "cpu",
     config: str = "",
+    overrides: str = "",
 ):
     """Simulated samples, --shard a container; the same command again makes what is missing."""
     with endings.in_one_line():
@@ -262,26 +262,26 @@ def simulate(
 
         seed = places.seed_of(out) if seed is None else seed
         options = {"out": out, "count": count, "start": start, "seed": seed, "geology": geology, "truth": True}
-        checks.before_simulating(disk.root(), options, shard, config)
+        checks.before_simulating(disk.root(), options, shard, config, overrides)
         stage = simulate_shard_gpu if machine == "gpu" else simulate_shard
         price = MACHINES["simulate_shard_gpu" if machine == "gpu" else "simulate_shard"].price(GPUS)
-        fan_out(stage, price, options, config, shard)
+        fan_out(stage, price, options, config, overrides, shard)
     print(disk.fetch_command(places.inside(disk.root(), out, "out"), disk.root()))
 
 
 @app.function(**on(MACHINES["simulate_shard"]))
-def simulate_shard(options: dict, config: str = "") -> tuple[int, float]:
+def simulate_shard(options: dict, config: str, overrides: str) -> tuple[int, float]:
     """Some samples on the cores of one machine; how many were new, seconds."""
     with at_work("simulate_shard") as (root, stages):
-        return stages.simulate_part(root, options, config, round(MACHINES["simulate_shard"].cpu))
+        return stages.simulate_part(root, options, config, overrides, round(MACHINES["simulate_shard"].cpu))
 
 
 @app.function(**on(MACHINES["simulate_shard_gpu"]))
-def simulate_shard_gpu(options: dict, config: str = "") -> tuple[int, float]:
+def simulate_shard_gpu(options: dict, config: str, overrides: str) -> tuple[int, float]:
     """Some samples on one GPU; how many were new, seconds."""
     with at_work("simulate_shard_gpu") as (root, stages):
         stages.need_gpu()
-        return stages.simulate_part(root, options, config, 1)
+        return stages.simulate_part(root, options, config, overrides, 1)
 
 
 if "modal.cli.run" in sys.modules:  # the `modal` command is what imports this

@@ -51,10 +51,10 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
         for split in ("train", "test"):
             find_samples(data, split, config.survey)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
-        _analyzed(config, run, data)
+        analyzed(config, run, data)
         _say("train")
         train(config, data, run.path)
-        _predicted(run, config, data)
+        predicted(config, run, data)
         return finish(run, data)
 
 
@@ -96,7 +96,8 @@ def _simulated(config: Config, run: Run) -> Path:
     return run.data
 
 
-def _analyzed(config: Config, run: Run, data: Path) -> None:
+def analyzed(config: Config, run: Run, data: Path) -> None:
+    """The stage that looks at the samples below ``data``."""
     samples = find_samples(data, None, config.survey)
     made_from = {
         "survey": config.survey.as_dict(),
@@ -111,8 +112,9 @@ def _analyzed(config: Config, run: Run, data: Path) -> None:
     _stage(run, "analyze", "analysis", made_from, make)
 
 
-def _predicted(run: Run, config: Config, data: Path) -> None:
-    predictor = Predictor.load(run.path)
+def predicted(config: Config, run: Run, data: Path, checkpoint: str = "best") -> Path:
+    """The stage that predicts the test samples below ``data``, with the [infer] settings of ``config``; its file."""
+    predictor = Predictor.load(run.path / checkpoint)
     predictor = dataclasses.replace(predictor, config=_infer_settings(predictor.config, config))
     samples = test_samples(predictor, data)
     out = run.submission(predictor.restored.label)
@@ -123,6 +125,7 @@ def _predicted(run: Run, config: Config, data: Path) -> None:
         return [out, spread_path(out)]
 
     _stage(run, "infer", out.name, made_from, make)
+    return out
 
 
 def _scored(run: Run, predictor: Predictor, data: Path, submission: Path) -> dict[str, Any]:

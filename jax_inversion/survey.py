@@ -1,6 +1,7 @@
 """Geometry of a survey: grid, time axis, sources and receivers, in one validated, hashable place.
 
-``CHALLENGE`` is the survey of ThinkOnward's "Speed and Structure" challenge and the only place with its constants.
+``CHALLENGE`` is the survey of ThinkOnward's "Speed and Structure" challenge, ``CHALLENGE_RUN`` the run that made its
+data: the only place with their constants.
 """
 
 import dataclasses
@@ -100,6 +101,24 @@ class Survey:
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """The run that a simulator is to look like: second-order leapfrog on cells of ``spacing_m`` with steps of ``dt_s``.
+
+    Its numerical dispersion and its damping layer of ``layer_m`` are part of the data that it made. A survey's own
+    cells say nothing about that: the same models may be given on others.
+    """
+
+    spacing_m: float
+    dt_s: float
+    layer_m: float
+
+    def __post_init__(self) -> None:
+        for name in ("spacing_m", "dt_s", "layer_m"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise UserError(f"reference.{name} is {getattr(self, name)!r}; it must be a positive number")
+
+
 def mirror_gathers(gathers: Gathers) -> Gathers:
     """Gathers of the laterally mirrored section: receivers **and shots** in reverse order.
 
@@ -125,3 +144,4 @@ CHALLENGE = Survey(
     receiver_x_m=tuple(10.0 * k for k in range(31)),
     receiver_z_m=10.0,
 )
+CHALLENGE_RUN = Reference(spacing_m=1.0, dt_s=1e-4, layer_m=350.0)

@@ -43,6 +43,11 @@ class Grid:
         nx, nz = self.inner_shape
         return nx + 2 * self.margin, nz + self.top + self.margin
 
+    def section_m(self, axis: int) -> tuple[float, float]:
+        """Where the section begins and ends along x (0) or depth (1): the outer walls of its first and last cell."""
+        half = self.survey.spacing_m / 2
+        return -half, (self.survey.model_shape[axis] - 1) * self.survey.spacing_m + half
+
     def centres_m(self, axis: int) -> np.ndarray:
         """Cell centres along x (0) or depth (1) in the survey's coordinates.
 
@@ -77,7 +82,10 @@ class Grid:
         return weights - image
 
     def check_inside(self) -> None:
-        """``UserError`` when a source or receiver lies outside the grid, the absorbing margin included."""
+        """``UserError`` for a source or receiver more than a survey cell outside the section: in the absorbing layer.
+
+        (The challenge's last receiver is half a metre outside.)
+        """
         s = self.survey
         for what, axis, values in (
             ("source_x_m", 0, s.source_x_m),
@@ -85,13 +93,13 @@ class Grid:
             ("receiver_x_m", 0, s.receiver_x_m),
             ("receiver_z_m", 1, (s.receiver_z_m,)),
         ):
-            cells = self.centres_m(axis)
-            low, high = cells[0] - self.spacing_m / 2, cells[-1] + self.spacing_m / 2
+            low, high = self.section_m(axis)
             for value in values:
-                if not low <= value <= high:
-                    raise UserError(f"survey.{what} = {value} m lies outside the grid, which spans {low} to {high} m")
+                if not low - s.spacing_m <= value <= high + s.spacing_m:
+                    spans = f"the section spans {low:g} to {high:g} m"
+                    raise UserError(f"survey.{what} = {value:g} m lies in the absorbing layer; {spans}")
                 if axis == 1 and self.free_surface and value <= 0:
-                    raise UserError(f"survey.{what} = {value} m is not below the free surface at depth 0")
+                    raise UserError(f"survey.{what} = {value:g} m is not below the free surface at depth 0")
 
 
 def kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) -> Float[np.ndarray, "point cell"]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from .. import config as configs
 from ..errors import UserError
-from ..geology import PRESETS
-from .places import checkpoint, data_folder, inside, run_folder, run_name, writable
+from ..geology import shares
+from .places import checkpoint, checkpoint_names, data_folder, inside, run_folder, run_name, writable
 from .settings import preset_here, settings, words
 from .volume import MOUNT
 
@@ -32,11 +32,10 @@ def before_resuming(root: Any, run: str, overrides: str, data: str) -> None:
 
 def before_predicting(root: Any, run: str, data: str, overrides: str, checkpoint_name: str = "best") -> None:
     """``UserError`` where a submission cannot be made: the run, its checkpoint, samples, settings, the folder."""
-    folder, name = run_folder(root, run) / "checkpoints", checkpoint(checkpoint_name)
-    if not (folder / name).is_dir():
-        there = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-        there.sort(key=lambda name: (name.startswith("epoch_"), len(name), name))
-        raise UserError(f"{run} has no checkpoint {name!r}; it has {', '.join(there) or 'none yet'}")
+    known, name = checkpoint_names(run_folder(root, run)), checkpoint(checkpoint_name)
+    if name not in known:
+        shown = [other for other in known if not other.startswith("step_")]
+        raise UserError(f"{run} has no checkpoint {name!r}; it has {', '.join(shown) or 'none yet'}")
     infer_words(overrides)
     data_folder(root, data, run, "test")
     writable(root / "results" / run)
@@ -56,14 +55,14 @@ def before_pipeline(root: Any, config: str, run: str, overrides: str, data: str,
         writable(root / folder / run)
 
 
-def before_simulating(root: Any, options: Mapping[str, Any], shard: int, config: str) -> None:
-    """``UserError`` where the shards of a set would end with one: number of samples, geology, survey, folder."""
+def before_simulating(root: Any, options: Mapping[str, Any], shard: int, config: str, overrides: str) -> None:
+    """``UserError`` where the shards of a set would end with one: number of samples, geology, settings, folder."""
     if options["count"] < 1 or shard < 1:
         raise UserError(f"--count {options['count']} --shard {shard}: both must be at least 1")
-    if options["geology"] not in PRESETS:
-        raise UserError(f"--geology {options['geology']!r} is unknown; there are {', '.join(PRESETS)}")
-    if config:
-        settings(root, config)
+    shares(options["geology"])
+    if others := sorted(set(configs.parse_overrides(words(overrides))) - {"survey", "simulator"}):
+        raise UserError(f"{others[0]}.* has no effect on samples; --overrides takes survey.* and simulator.* here")
+    settings(root, config, overrides)
     writable(inside(root, options["out"], "out"))
 
 

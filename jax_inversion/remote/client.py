@@ -25,7 +25,7 @@ OPTIONS = {
     "config": "a preset: configs/challenge.toml, or a .toml file on the volume",
     "run": "name of the run, a folder of models/ and results/ on the volume (default: the preset's name)",
     "overrides": 'settings of the preset to change: "train.epochs=30 ensemble.members=2"; where a command predicts, '
-    'those of its section infer: "infer.batch-size=8"',
+    "those of its section infer, where it simulates, of survey and simulator",
     "data": "folder of the volume with train/ and test/ (default: the run's own, else the volume itself)",
     "simulated": "make the samples first, as many as the preset's section simulate says",
     "plan": "print machines, hours and prices, and end; starts no machine",
@@ -36,7 +36,7 @@ OPTIONS = {
     "submission": "a submission on the volume (default: the run's own)",
     "truth": "folder of the volume with the true models (default: truth/)",
     "count": "how many samples",
-    "geology": "marine, layered, folded, faulted or salt",
+    "geology": "marine, layered, folded, faulted, salt, or a mixture such as 'marine:3 salt:1'",
     "out": "folder of the volume that gets the samples",
     "seed": "another seed, another set (default: another one for each --out, so that no two sets share a sample)",
     "start": "number of the first sample",

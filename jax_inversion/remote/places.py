@@ -1,5 +1,6 @@
 """Names and folders on the volume. Light, and content with ``volume.Listing`` for ``root``: the client asks too."""
 
+import json
 import re
 import tomllib
 import zlib
@@ -60,6 +61,22 @@ def run_folder(root: Root, run: str) -> Root:
     models = root / "models"
     there = [path.name for path in models.iterdir() if (path / "config.toml").is_file()] if models.is_dir() else []
     raise UserError(f"no run {run!r} on the volume {NAME}; it has {', '.join(sorted(there)) or 'none yet'}")
+
+
+def checkpoint_names(place: Root) -> list[str]:
+    """What a run's checkpoints say that they are called, and their folders: best, latest, epochs, steps in order.
+
+    One that cannot be read counts as best and latest, in place of which ``training.restore`` takes another.
+    """
+    folder, names = place / "checkpoints", set()
+    for step in folder.iterdir() if folder.is_dir() else ():
+        if step.name.startswith("step_") and step.is_dir():
+            names |= {step.name, "latest"}
+            try:
+                names |= set(json.loads((step / "checkpoint.json").read_text())["checkpoint"]["names"])
+            except (OSError, ValueError, KeyError, TypeError):
+                names.add("best")
+    return sorted(names, key=lambda name: (name.startswith("step_"), name.startswith("epoch_"), len(name), name))
 
 
 def data_folder(root: Root, data: str, run: str, split: str = "") -> Root:

@@ -20,9 +20,13 @@ HERE = Path(__file__).resolve().parents[2]  # configs/ lies here, on both sides
 def settings(root: Any, config: str, overrides: str = "", data: Any = None) -> Config:
     """A preset of configs/, or of the volume, with ``"train.epochs=30 train.batch-size 2"`` applied.
 
-    ``root``: the volume's folder, or a ``Listing`` of it. ``UserError`` where there is no such preset or setting.
+    Without ``config`` it is the defaults, whose survey is the challenge's. ``root``: the volume's folder, or a
+    ``Listing`` of it. ``UserError`` where there is no such preset or setting.
     """
     extra = words(overrides) + ([f"--data.root={data}"] if data else [])
+    if not config:
+        values = configs.with_overrides(configs.as_dict(Config()), extra)
+        return configs.from_dict(values, "--overrides")
     if preset_here(config):
         return configs.load(HERE / config, extra)
     path = _on_volume(root, config)

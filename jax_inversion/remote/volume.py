@@ -84,7 +84,10 @@ class Listing:
             return
 
     def read_text(self) -> str:
-        return b"".join(self.volume.read_file(str(self.path))).decode()
+        try:
+            return b"".join(self.volume.read_file(str(self.path))).decode()
+        except modal.exception.NotFoundError:
+            raise FileNotFoundError(str(self)) from None
 
 
 class _Tee:
