@@ -93,12 +93,10 @@ def test_left_out_predictions_are_those_of_a_regression_without_the_sample(data,
     _, log_velocity, arrays, points, mirror = data
     log_velocity = log_velocity - kernels.part(log_velocity.mean(0), mirror_velocity, kernels.mirror_signs(mirror)[0])
     fitted, left_out = fit(data, kernel, log_velocity=log_velocity)
-    without = log_velocity.copy()
-    rest, scale = np.arange(COUNT) != 3, float(fitted["scale"])
-    without = without[rest]
-    x = points[rest]
-    gram = [kernels._kernel(kernel, x, b, scale) for b in (x, x * arrays["signs"])]
-    own = [kernels._kernel(kernel, points[3:4], b, scale) for b in (x, x * arrays["signs"])]
+    rest, scale = np.arange(COUNT) != 3, fitted["scale"]
+    x, without = points[rest], log_velocity[rest]
+    gram = [kernels.gram_matrix(kernel, x, b, scale) for b in (x, x * arrays["signs"])]
+    own = [kernels.gram_matrix(kernel, points[3:4], b, scale) for b in (x, x * arrays["signs"])]
     expected = 0
     for sign in kernels.mirror_signs(mirror):
         target = kernels.part(without, mirror_velocity, sign).reshape(COUNT - 1, -1)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..resampling import resize
-from .features import GAIN, Arrays, Inputs, components, features, project
+from .features import GAIN, Arrays, Gathers, Inputs, components, features, project
 from .kernels import KERNELS, Grids, apply
 from .kernels import fit as fit_kernel
 from .settings import BaseConfig
@@ -75,7 +75,7 @@ def grids(arrays: Mapping[str, np.ndarray], name: str, inputs: Inputs) -> Grids:
 def predict(
     arrays: Mapping[str, np.ndarray],
     name: str,
-    gathers: Inputs,
+    gathers: Gathers,
     shape: tuple[int, int],
 ) -> Float[np.ndarray, "n x depth"]:
     """Models on cells of ``shape`` (x, depth), km/s, by the baseline ``name``, one of ``fitted(arrays)``.

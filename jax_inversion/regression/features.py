@@ -17,7 +17,8 @@ COMPONENTS = 512  # principal components, at most
 GAIN = 30.0  # amplitudes of 1 / (GAIN t / 1 s) standard deviations are where arcsinh begins to compress
 
 Arrays: TypeAlias = dict[str, np.ndarray]
-Inputs: TypeAlias = Float[np.ndarray, "n shot time receiver"]
+Gathers: TypeAlias = Float[np.ndarray, "n shot time receiver"]
+Inputs: TypeAlias = Float[np.ndarray, "n shot interval receiver"]
 Points: TypeAlias = Float[np.ndarray, "n component"]
 
 
@@ -31,7 +32,7 @@ def part(values: np.ndarray, mirrored: Callable[[np.ndarray], np.ndarray], sign:
     return (values + sign * mirrored(values)) / 2 if sign else values
 
 
-def features(gathers: Inputs, dt_s: float, interval_s: float, gain: float) -> Inputs:
+def features(gathers: Gathers, dt_s: float, interval_s: float, gain: float) -> Inputs:
     """Averages over ``interval_s``: of arcsinh(gain * t / 1 s * amplitude), or, with a gain of 0, of amplitudes.
 
     What is left at the end of the traces, shorter than an interval, is not seen.
@@ -70,7 +71,7 @@ def components(arrays: Mapping[str, np.ndarray], inputs: Inputs) -> Points:
 
 def leading(
     gram: Float[np.ndarray, "n n"], count: int
-) -> tuple[Float[np.ndarray, "n count"], Float[np.ndarray, " count"]]:
+) -> tuple[Float[np.ndarray, "n kept"], Float[np.ndarray, " kept"]]:
     """The ``count`` largest eigenvectors, as columns, and their eigenvalues; those of rounding's size are left out."""
     n = len(gram)
     values, vectors = scipy.linalg.eigh(gram, subset_by_index=(max(0, n - count), n - 1), check_finite=False)

@@ -41,8 +41,8 @@ def fit(
     distances = _squared_distances(points, points)
     scale = np.mean((points**2).sum(1)) if kernel == "linear" else 2 * np.sqrt(np.median(distances))
     scale = np.float32(scale or 1)  # samples that are all alike have no scale, and need none
-    plain = _kernel(kernel, points, points, scale)
-    mirrored = _kernel(kernel, points, points * signs, scale) if mirror else np.zeros((), np.float32)
+    plain = gram_matrix(kernel, points, points, scale)
+    mirrored = gram_matrix(kernel, points, points * signs, scale) if mirror else np.zeros((), np.float32)
     left_out = np.zeros_like(log_velocity)
     duals, dual_signs, patterns = [], [], []
     for sign in kinds:
@@ -69,9 +69,11 @@ def apply(
     kernel: str, arrays: Mapping[str, np.ndarray], trained: Points, points: Queries, signs: np.ndarray
 ) -> Float[np.ndarray, "m gx gz"]:
     """Velocity in km/s on the coarse grid at ``points``, from the arrays that were fitted to the points ``trained``."""
-    plain = _kernel(kernel, points, trained, arrays["scale"])
+    plain = gram_matrix(kernel, points, trained, arrays["scale"])
     kinds = np.unique(arrays["dual_signs"])
-    mirrored = _kernel(kernel, points, trained * signs, arrays["scale"]) if kinds.any() else np.zeros((), np.float32)
+    mirrored = (
+        gram_matrix(kernel, points, trained * signs, arrays["scale"]) if kinds.any() else np.zeros((), np.float32)
+    )
     weights = np.empty((len(points), arrays["duals"].shape[1]), np.float32)
     for sign in kinds:
         own = arrays["dual_signs"] == sign
@@ -80,7 +82,8 @@ def apply(
     return np.exp(log_velocity + arrays["mean"])
 
 
-def _kernel(kernel: str, a: np.ndarray, b: np.ndarray, scale: np.ndarray | np.floating) -> np.ndarray:
+def gram_matrix(kernel: str, a: Queries, b: Points, scale: np.ndarray | np.floating) -> Float[np.ndarray, "m n"]:
+    """K(x, x') of each point in ``a`` with each in ``b``."""
     if kernel == "linear":
         return a @ b.T / scale
     return np.exp(-np.sqrt(_squared_distances(a, b)) / scale)
