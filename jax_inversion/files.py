@@ -208,7 +208,7 @@ def fault_of(error: BaseException) -> UserError | RunError | None:
         return error
     if isinstance(error, OSError) and error.errno in _WRONG_PATHS | _BAD_ENDS:
         name = error.filename2 if error.filename2 is not None else error.filename
-        path = "" if name is None else re.sub(r"(^|/)\.[^/]+\.partial/", r"\1", os.fsdecode(name))
+        path = "" if name is None else _meant(os.fsdecode(name))
         where = f"{path}: " if path else ""
         if error.errno in _WRONG_PATHS:
             return UserError(where + _WRONG_PATHS[error.errno])
@@ -228,6 +228,11 @@ def size_text(count: int) -> str:
         if count >= scale:
             return f"{count / scale:.1f} {unit}"
     return f"{count} bytes"
+
+
+def _meant(path: str) -> str:
+    """The path that is wanted for one that ``write_aside`` works at."""
+    return re.sub(r"(^|/)\.([^/]+)\.[^/.]+\.partial$", r"\1\2", re.sub(r"(^|/)\.[^/]+\.partial/", r"\1", path))
 
 
 def _kind(path: Path | str) -> str:

@@ -27,6 +27,12 @@ def test_an_empty_preset_is_the_original_system_at_full_size(tmp_path):
     assert (loss.mape, loss.l2, loss.gradient, loss.total_variation, loss.physics) == (1.0, 0.3, 0.2, 0.1, 0.1)
 
 
+def test_a_preset_from_a_windows_editor_is_read(tmp_path):
+    path = tmp_path / "preset.toml"
+    path.write_bytes(b"\xef\xbb\xbf[train]\r\nepochs = 7\r\n")
+    assert config.load(path).train.epochs == 7
+
+
 def test_overrides_take_both_spellings_dashes_and_lists(tmp_path):
     preset = write(tmp_path, "[train]\nbatch_size = 8\nepochs = 7\n")
     changed = config.load(

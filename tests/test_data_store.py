@@ -150,9 +150,9 @@ def test_a_sample_in_another_unit_is_no_part_of_the_scale(data, caplog):
         write_sample(data, "e", SURVEY, factor * np.ones(SURVEY.gathers_shape), np.full(SURVEY.model_shape, 2.0))
         with pytest.raises(UserError) as caught:
             build(data, hint="--leave-out")
-        first, second = str(caught.value).splitlines()
+        first, second, *_ = str(caught.value).splitlines()
         assert "1 of 5" in first and "leave them out with --leave-out" in first
-        assert second.startswith("  e: ") and (told in second or "times the others'" in second)
+        assert second.startswith("  e: ") and told in second
         assert build(data, skip_bad=True).std == pytest.approx(std, rel=1e-12)
     write_sample(data, "e", SURVEY, 30 * np.ones(SURVEY.gathers_shape), np.full(SURVEY.model_shape, 2.0))
     assert build(data).std == pytest.approx(std, rel=1e-12) and "e: amplitudes are" in caplog.text

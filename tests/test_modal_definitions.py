@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ modal = pytest.importorskip("modal")
 
 from jax_inversion.errors import UserError  # noqa: E402
 from jax_inversion.remote import endings, machines, places, volume  # noqa: E402
-from jax_inversion.remote.unpack import unpack  # noqa: E402
 
 REPO = Path(__file__).resolve().parent.parent
 COMMANDS = (
@@ -191,29 +189,6 @@ def test_the_plan_knows_the_guides_card_and_says_what_it_does_not_know():
 def test_conductors_pay_for_not_being_preempted():
     conductor = machines.MACHINES["pipeline"]
     assert conductor.price(["H200"]) == pytest.approx(3 * (0.5 * 0.0472 + 4 * 0.0080))
-
-
-def test_zip_files_are_unpacked_once_and_without_strays(tmp_path):
-    with zipfile.ZipFile(tmp_path / "train.zip", "w") as archive:
-        archive.writestr("data/train/abc/vp_model.npy", b"12345678")
-        archive.writestr("data/train/abc/receiver_data_src_1.npy", b"1234")
-        archive.writestr("__MACOSX/data/train/abc/._vp_model.npy", b"1")
-        archive.writestr("data/train/../evil/x.npy", b"1")
-        archive.writestr("data/README.txt", b"1")
-    assert unpack(tmp_path / "train.zip", tmp_path / "vol" / "train") == 1
-    found = {str(p.relative_to(tmp_path / "vol")) for p in (tmp_path / "vol").rglob("*") if p.is_file()}
-    assert found == {"train/abc/vp_model.npy", "train/abc/receiver_data_src_1.npy"}
-    before = (tmp_path / "vol/train/abc/vp_model.npy").stat().st_mtime_ns
-    assert unpack(tmp_path / "train.zip", tmp_path / "vol" / "train") == 1
-    assert (tmp_path / "vol/train/abc/vp_model.npy").stat().st_mtime_ns == before
-
-
-def test_what_is_wrong_with_an_archive_is_said(tmp_path):
-    (tmp_path / "half.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(UserError, match=r"not a whole zip file"):
-        unpack(tmp_path / "half.zip", tmp_path)
-    with pytest.raises(UserError, match=r"no such file; zip files there: half\.zip"):
-        unpack(tmp_path / "whole.zip", tmp_path)
 
 
 def test_the_log_has_what_was_printed(tmp_path, monkeypatch, capsys):

@@ -33,7 +33,7 @@ def samples(survey=DECIMATED, validation=VALIDATION, seed=0):
     gathers = 0.01 * rng.standard_normal((COUNT, *survey.gathers_shape)).astype(np.float32)
     gathers += 0.1 * speed[:, None, None, None] * np.sin(np.arange(survey.nt, dtype=np.float32) / 3)[:, None]
     ids = tuple(f"s{k:02d}" for k in range(COUNT))
-    store = Store(ids, gathers, velocity, survey, float(gathers.std()), "made from this")
+    store = Store(ids, gathers, velocity, survey, float(gathers.std()), {"samples": seed})
     return Samples(store, TRAIN, validation)
 
 
@@ -104,7 +104,7 @@ def test_another_fit_replaces_it(tmp_path, counted, change):
     elif change == "split":
         given = dataclasses.replace(given, train=TRAIN[:-1])
     else:
-        given = dataclasses.replace(given, store=dataclasses.replace(given.store, fingerprint="another"))
+        given = dataclasses.replace(given, store=dataclasses.replace(given.store, made_from={"samples": 1}))
     for _ in range(2):
         fit_base(setting, given, tmp_path / "base.npz")
     assert len(counted) == 2

@@ -16,7 +16,7 @@ from .. import regression
 from ..config import Config
 from ..data.preprocess import normalise
 from ..data.store import Store
-from ..files import write_aside
+from ..files import digest_json, open_plain, write_aside
 from ..losses import mape
 from ..regression import baselines
 from ..resampling import cell_means, resize
@@ -103,8 +103,7 @@ def _made_from(config: Config, samples: Samples) -> str:
     if config.base.input == "preprocessed":
         settings.append(dataclasses.asdict(config.preprocess))
     sides = [samples.train.tolist(), samples.validation.tolist()]
-    values = [_LAYOUT, store.fingerprint, store.survey.as_dict(), store.std, store.ids, sides, settings]
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+    return digest_json([_LAYOUT, store.fingerprint, store.survey.as_dict(), store.std, store.ids, sides, settings])
 
 
 def _save(path: Path, made_from: str, base: Base) -> None:
@@ -122,7 +121,7 @@ def _load(path: Path, made_from: str) -> Base | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_plain(path) as opened, np.load(opened, allow_pickle=False) as file:
             meta: dict[str, Any] = json.loads(file[_META].tobytes())
             if meta["made_from"] != made_from:
                 log.info(f"{path}: the samples or the settings changed; fitting the baselines anew")

@@ -83,7 +83,8 @@ def make_validation(
 
     ``batch``: ``gathers`` (batch, shot, time, receiver), ``velocity`` (batch, x, depth), optionally ``base``, and
     ``count``, how many of its samples are real; the others fill the batch up. Scores are means over the real samples:
-    ``mape`` of the ensemble under ``variables["logits"]``, ``members`` (member,), and ``predicted`` (batch, x, depth).
+    ``loss`` and its terms, ``mape`` among them, of the ensemble under ``variables["logits"]``, ``members`` (member,),
+    each one's MAPE, and ``predicted`` (batch, x, depth).
 
     ``learning`` is (logits, their optimiser's state). The ensemble's weights learn here and nowhere else: in a training
     step every member sees other samples, so an average would need further forward passes, and on samples that the
@@ -93,6 +94,7 @@ def make_validation(
     in the same pass; that three numbers learn from validation samples at all is a bias far below the score's own.
     """
     source_x = models.source_x(survey)
+    weights, bounds = dataclasses.asdict(config.loss), (survey.v_min_km_s, survey.v_max_km_s)
 
     def validate(
         variables: Any, learning: tuple[Array, Any], batch: Batch
@@ -104,14 +106,19 @@ def make_validation(
         predicted = ensemble.combine(members, variables["logits"])
         real = (jnp.arange(truth.shape[0]) < batch["count"]).astype(truth.dtype)
 
+        def mean(each: Array) -> Array:
+            return (real * each).sum() / real.sum()
+
         def mape(guess: Array, truth: Array) -> Array:
-            return (real * jax.vmap(losses.mape)(guess, truth)).sum() / real.sum()
+            return mean(jax.vmap(losses.mape)(guess, truth))
 
         logits, opt_state = learning
         slope = jax.grad(ensemble.weight_loss)(logits, members, truth, mape)
         updates, opt_state = logits_optimiser.update(slope, opt_state, logits)
         each = jax.vmap(mape, in_axes=(0, None))(members, truth)
-        scores = {"mape": mape(predicted, truth), "members": each, "predicted": predicted}
+        loss, terms = jax.vmap(lambda p, t: losses.total(p, t, weights, *bounds))(predicted, truth)
+        terms = jax.tree.map(mean, terms | {"loss": loss})
+        scores = {**terms, "members": each, "predicted": predicted}
         return scores, (optax.apply_updates(logits, updates), opt_state)
 
     return jax.jit(validate)
