@@ -99,9 +99,7 @@ def writable(folder: Root) -> None:
     place = folder
     while place.parent != place and not place.is_dir():
         if place.is_file():
-            raise UserError(
-                f"{place}: is a file, where {folder} is to be a folder; `modal volume rm {NAME}` removes it"
-            )
+            raise UserError(f"{place}: is a file, where a folder is wanted; `modal volume rm {NAME} ...` removes it")
         place = place.parent
 
 
