@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from tiny_run import SURVEY as TINY
 from tiny_run import tiny_config
 
-from jax_inversion import infer
+from jax_inversion import infer, regression
 from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
 from jax_inversion.inference import check_submission, make_predict, postprocess, read_submission
-from jax_inversion.models import ridge
-from jax_inversion.models.grids import cell_means
+from jax_inversion.inference.predictor import Predictor
+from jax_inversion.regression import baselines
+from jax_inversion.resampling import cell_means
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.checkpoints import Meta, save
@@ -160,8 +161,9 @@ def run(tmp_path_factory):
     shapes = jax.eval_shape(assemble(config, survey, std=0.01, steps=4).initial)  # compiling it takes half a minute
     state = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
     params = jax.tree.map(lambda p: 0.1 * rng.standard_normal(p.shape).astype(p.dtype), state.params)
-    meta = Meta(config=config, survey=survey, std=0.01, step=6, epoch=3, metrics={}, data_ids="")
-    save(root / "run", ["best", "epoch_3"], state.replace(params=params, ema=params), meta, {})
+    names = ("best", "epoch_3")
+    meta = Meta(config, survey, std=0.01, step=6, per_epoch=2, metrics={}, data_ids="", data="", names=names)
+    save(root / "run", state.replace(params=params, ema=params), meta, {})
     return root / "run"
 
 
@@ -208,17 +210,16 @@ def test_the_baseline_reaches_the_networks_on_their_grid():
     survey = TINY.with_interval(4e-3)
     gathers = rng.normal(size=(6, *survey.gathers_shape)).astype(np.float32)
     velocity = rng.uniform(1.5, 4.5, (6, *survey.model_shape)).astype(np.float32)
-    settings = {"dt_s": 4e-3, "interval_s": 8e-3, "std": 1.0}
-    arrays, points = ridge.project(ridge.features(gathers, **settings))
-    fitted, _ = ridge.fit("linear", points, arrays["signs"], cell_means(np.log(velocity), (6, 10)), 0.1)
-    arrays |= {f"linear_{name}": array for name, array in fitted.items()}
-    arrays |= {name: np.float32(value) for name, value in settings.items()}
-    config = tiny_config(model={"base": "ridge"})
-    base = infer.base_of(SimpleNamespace(config=config, base=arrays, survey=survey))(gathers[:2])
+    settings = regression.BaseConfig(regression="linear", dt_s=8e-3)
+    arrays = baselines.settings_arrays(settings, 4e-3, 1.0)
+    inputs = regression.features(gathers, 4e-3, 8e-3, float(arrays["gain"]))
+    arrays |= baselines.fit(settings, inputs, cell_means(np.log(velocity), (6, 10)), mirror=True).arrays
+    restored = SimpleNamespace(base=arrays, survey=survey, std=1.0)
+    base = Predictor(restored, tiny_config(base={"regression": "linear", "dt_s": 8e-3})).base(gathers[:2])
     assert base.shape == (2, *survey.model_shape) and base.dtype == np.float32
     assert 1.5 < base.min() < base.max() < 4.5
-    assert infer.base_of(SimpleNamespace(config=config, base=None, survey=survey)) is None
-    assert infer.base_of(SimpleNamespace(config=tiny_config(), base=arrays, survey=survey)) is None
+    none = Predictor(restored, tiny_config())
+    assert none.base(gathers[:2]) is None and none.baselines == ("linear",)
 
 
 def test_a_missing_checkpoint_lists_those_there_are(run, capsys):
