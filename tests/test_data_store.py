@@ -99,7 +99,7 @@ def test_any_change_packs_anew(data, caplog, change):
 
 
 @pytest.mark.parametrize("name", ["gathers.npy", "velocities.npy", "store.json"])
-@pytest.mark.parametrize("damage", ["cut", "gone", *range(0, 100, 12)])
+@pytest.mark.parametrize("damage", ["cut", "gone", 0, 37, 62, 95])
 def test_a_damaged_store_is_named_and_packed_anew(data, caplog, name, damage):
     first, path = build(data), data.parent / "store" / name
     gathers = np.array(first.gathers)
