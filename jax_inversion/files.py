@@ -13,7 +13,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +152,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def open_plain(path: Path | str) -> BinaryIO:
+def open_plain(path: Path | str) -> io.BufferedReader:
     """Open a file to read. ``UserError`` for a folder, a named pipe, which would be waited for, or a device."""
     if kind := _kind(path):
         raise UserError(f"{path}: is {kind}; right is a file")

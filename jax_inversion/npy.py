@@ -4,11 +4,12 @@ NumPy's own reader hands headers to Python's parser, which fails at random in th
 recursion depth mismatch"). They are simple enough to be matched. Format: numpy.lib.format.
 """
 
+import io
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_header(file: IO[bytes]) -> Header:
+def read_header(file: io.BufferedIOBase) -> Header:
     """The header at the file's position. ``BadArray`` where there is none."""
     start = file.read(8)
     if not start:
@@ -62,7 +63,7 @@ def read_header(file: IO[bytes]) -> Header:
     return Header(shape, dtype, fortran_order, start + length + text)
 
 
-def read_values(file: IO[bytes], header: Header, hasher: Any = None) -> np.ndarray:
+def read_values(file: io.BufferedIOBase, header: Header, hasher: Any = None) -> np.ndarray:
     """The array behind ``header``; look at its shape first. ``hasher`` is updated with all bytes, the header's too.
 
     ``BadArray`` where values are missing, or where something follows them.

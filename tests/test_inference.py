@@ -179,7 +179,7 @@ def test_infer_writes_a_checked_submission(run, submission):
     assert submission == run / "submission_epoch_3.npz"
     check_submission(submission, IDS, TINY)
     spread = run / "submission_epoch_3_spread.npz"
-    check_submission(spread, IDS, TINY)
+    check_submission(spread, IDS, TINY, plausible_km_s=(0.0, 10.0))
     with read_submission(spread) as archive:
         assert archive.read("s0", TINY.model_shape).max() > 0
 

@@ -4,6 +4,7 @@ It is filled aside and renamed, so a kill leaves the old store or none, and its 
 before it is used again. ``store.py`` fills one from folders of samples.
 """
 
+import io
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -135,5 +136,5 @@ def _create(path: Path, shape: tuple[int, ...]) -> np.memmap:
     return npy.open_mapped(path, "r+")
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+def _write_header(file: io.BufferedIOBase, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})

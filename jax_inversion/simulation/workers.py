@@ -23,6 +23,7 @@ from pydantic import Field, TypeAdapter
 
 from ..data.folders import BadSample
 from ..errors import RunError, UserError
+from ..files import fault_of
 from .job import Job
 from .stock import StockJob
 
@@ -118,15 +119,12 @@ def _attempt(job: AnyJob, k: int) -> Answer:
     """Make sample ``k``; what went wrong comes back as a message, for it may have to cross to another process."""
     try:
         return {"made": job.make(k)}
-    except UserError as error:
-        return {"user_error": str(error) if isinstance(error, BadSample) else f"{_name(job, k)}: {error}"}
-    except OSError as error:
-        full = f"{error.strerror or error} (is the disk full?)"
-        return {
-            "run_error": f"{_name(job, k)}: cannot write {error.filename or job.place}: {full}; what is there is whole"
-        }
     except Exception as error:
-        return {"run_error": f"{_name(job, k)}: {error!r}", "traceback": traceback.format_exc()}
+        fault = fault_of(error)
+        if fault is None:
+            return {"run_error": f"{_name(job, k)}: {error!r}", "traceback": traceback.format_exc()}
+        said = str(fault) if isinstance(fault, BadSample) else f"{_name(job, k)}: {fault}"
+        return {"user_error" if isinstance(fault, UserError) else "run_error": said}
 
 
 def _name(job: AnyJob, k: int) -> str:
