@@ -40,8 +40,11 @@ def check(submission: Path, data: Path, survey: Survey) -> str:
     ``UserError`` names what is wrong with it. No truth is needed.
     """
     ids = [sample.id for sample in find_samples(data, "test", survey)]
-    check_submission(submission, ids, survey)
-    return f"{submission}: one finite float64 model {survey.model_shape} (x, depth) for each of {len(ids)} test samples"
+    found = check_submission(submission, ids, survey)
+    return (
+        f"{submission}: one finite float64 model {survey.model_shape} (x, depth) for each of {found.samples} test "
+        f"samples, {found.low_km_s:.3f} to {found.high_km_s:.3f} km/s"
+    )
 
 
 @front_door

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import UserError
 from ..progress import track
 from ..survey import Survey
-from .folders import MODEL_FILE, Sample, faults_of, find_samples, read_gathers, read_velocity
+from .folders import MODEL_FILE, Sample, faults_of, find_samples, read_gathers, read_velocity, refuse_twins
 from .statistics import AmplitudeStatistics, VelocityStatistics, evenly
 
 log = logging.getLogger(__name__)
@@ -107,6 +107,7 @@ def _splits(data: Path, survey: Survey) -> dict[str, list[Sample]]:
             if split == there[-1] and not splits:
                 raise
             log.warning(error)
+    refuse_twins([sample for samples in splits.values() for sample in samples])
     return splits
 
 

@@ -58,7 +58,7 @@ def find_samples(root: Path | str, split: Literal["train", "test"] | None, surve
     """Samples under ``root``, sorted by id: those of ``root/split`` where that exists, else those in ``root`` itself.
 
     ``split=None`` takes those in ``root`` itself, or of both splits where it has them. Hidden and stray entries are
-    ignored with one line in the log. ``UserError`` where there is no sample, and for an id that is not UTF-8.
+    ignored, stray ones with a line in the log. ``UserError``: no sample, an id twice or one that is not UTF-8.
     """
     root = Path(root)
     if not root.is_dir():
@@ -73,7 +73,16 @@ def find_samples(root: Path | str, split: Literal["train", "test"] | None, surve
             f"{folders[0]}: no samples in it; looked for folders holding {', '.join(gather_files(survey))}"
             f" (and {MODEL_FILE} for training)"
         )
+    refuse_twins(samples)
     return sorted(samples, key=lambda sample: sample.id)
+
+
+def refuse_twins(samples: Sequence[Sample]) -> None:
+    """``UserError`` where two samples have one id: nothing could tell them apart, and none may both train and test."""
+    places: dict[str, Path] = {}
+    for sample in samples:
+        if (other := places.setdefault(sample.id, sample.path)) is not sample.path:
+            raise UserError(f"{other} and {sample.path} have one id; right is one sample of an id in all sets together")
 
 
 def _samples_in(folder: Path, survey: Survey) -> list[Sample]:
@@ -82,7 +91,7 @@ def _samples_in(folder: Path, survey: Survey) -> list[Sample]:
     for entry in sorted(folder.iterdir()):
         if not entry.name.startswith(".") and entry.is_dir() and _is_sample(entry, wanted):
             samples.append(Sample(entry.name, entry))
-        else:
+        elif not entry.name.startswith("."):
             ignored.append(entry.name)
     if odd := [ascii(sample.id) for sample in samples if not _is_text(sample.id)]:
         raise UserError(

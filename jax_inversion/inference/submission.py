@@ -129,6 +129,11 @@ class Submission:
             return npy.read_values(file, header)
 
 
+def spread_path(out: Path) -> Path:
+    """Where the members' spread of the submission ``out`` is written."""
+    return out.with_name(f"{out.stem}_spread.npz")
+
+
 @contextlib.contextmanager
 def read_submission(path: Path | str) -> Iterator[Submission]:
     """Open a submission for lazy reading. ``UserError`` where there is none or the archive is damaged."""

@@ -77,7 +77,7 @@ def _fit(config: Config, samples: Samples) -> Base:
     targets = cell_means(logarithms, coarse_shape(store.survey, section.spacing_m))
     found = baselines.fit(section, inputs[train], targets, store.survey.has_mirror)
     arrays |= {"profile": baselines.median_profile(store.velocities, train)} | found.arrays
-    grids, scores = {}, {}
+    grids, scores = None, {}
     for name in regression.fitted(arrays):
         validated = baselines.grids(arrays, name, inputs[samples.validation])
         grid = np.empty((len(store), *validated.shape[1:]), np.float32)
@@ -86,8 +86,9 @@ def _fit(config: Config, samples: Samples) -> Base:
         fine = (resize(grid[row], store.survey.model_shape) for row in samples.validation)
         truths = (store.velocities[row] for row in samples.validation)
         scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
-        grids[name] = grid
-    return Base(grids.get(section.regression), arrays, scores)
+        if name == section.regression:
+            grids = grid
+    return Base(grids, arrays, scores)
 
 
 def _features(config: Config, store: Store, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
