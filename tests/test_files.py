@@ -192,6 +192,14 @@ def test_a_reader_that_has_gone_is_no_traceback(lines):
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+def test_an_output_that_takes_no_more_is_one_line():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-c", SPEAKER, "2"], cwd=REPO, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"error: no space left on the disk\n")
+
+
 PACKER = """
 import sys
 from jax_inversion import files
