@@ -75,6 +75,18 @@ def test_only_its_own_leftovers_are_cleared(tmp_path):
     assert names(tmp_path) == [".a.b.k1.partial"]
 
 
+def test_without_locks_a_replacement_is_finished_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    (tmp_path / ".store.k1.partial" / "replaced").mkdir(parents=True)
+    with write_aside(tmp_path / "store") as aside:
+        assert names(tmp_path)[1:] == ["store"]
+        aside.mkdir()
+    assert names(tmp_path) == ["store"]
+
+
 def test_many_threads_may_write_one_file(tmp_path):
     def write(k):
         with write_aside(tmp_path / "a") as aside:
