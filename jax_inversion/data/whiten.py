@@ -10,12 +10,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy import fft, special
 
 from ..arrays import Gathers
 from ..errors import UserError
-from ..physics.wavelet import ricker
 from ..survey import Survey
 
 M_PER_KM = 1000.0
@@ -58,8 +57,8 @@ def fit(
     settings: WhitenSettings = WhitenSettings(),
     spectrum: Float[np.ndarray, " frequency"] | None = None,
 ) -> Whitening:
-    """Learn floor and scale from training ``gathers``. ``background`` is the response without a section, or the gathers'
-    median where nobody knows it; ``spectrum`` is the wavelet's, the survey's Ricker where it is not given.
+    """Learn floor and scale from training ``gathers``. ``background`` is the response without a section, or the median
+    gathers where nobody knows it; ``spectrum`` is the wavelet's, the survey's Ricker where it is not given.
 
     The scale is the median over samples of each one's standard deviation, so that a few wild samples do not set it.
     """

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from ..survey import Survey
 
 M_PER_KM = 1000.0
-PROFILE_KM_S = (0.0, 0.37)  # root-mean-square velocity at time zero and at the record's end, as a share of v_max - v_min
+PROFILE = (0.0, 0.37)  # of v_max - v_min: the reference above v_min at time zero and at the record's end
 
 
 def reference_km_s(survey: Survey, time_s: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
@@ -14,7 +14,7 @@ def reference_km_s(survey: Survey, time_s: Float[np.ndarray, " time"]) -> Float[
 
     The challenge's range of velocity gives 1.5 km/s at the surface and 2.6 km/s at the record's end.
     """
-    first, last = (survey.v_min_km_s + share * (survey.v_max_km_s - survey.v_min_km_s) for share in PROFILE_KM_S)
+    first, last = (survey.v_min_km_s + share * (survey.v_max_km_s - survey.v_min_km_s) for share in PROFILE)
     return first + (last - first) * np.asarray(time_s) / survey.duration_s
 
 

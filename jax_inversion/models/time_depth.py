@@ -32,7 +32,7 @@ def to_time(
 def to_depth(
     velocity: Float[Array, "*columns time"], dt_s: float, dz_m: float, count: int
 ) -> Float[Array, "*columns depth"]:
-    """Means of velocity over ``count`` cells of ``dz_m``, from velocities of equal intervals ``dt_s`` of two-way time."""
+    """Means of velocity over ``count`` cells of ``dz_m``, from velocities in intervals ``dt_s`` of two-way time."""
     thickness_m = velocity * (dt_s / 2 * M_PER_KM)
     return _cell_means(thickness_m, velocity, jnp.arange(count + 1, dtype=velocity.dtype) * dz_m)
 

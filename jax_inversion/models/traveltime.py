@@ -5,8 +5,8 @@ the model's at once. A token holds all traces' samples at its time, moved out as
 """
 
 import math
+from typing import TypeAlias
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -18,6 +18,8 @@ from . import moveout, time_depth
 from .blocks import layer_norm
 from .grids import averaging_matrix, interpolation_matrix
 from .sequence import SequenceBlock
+
+InTime: TypeAlias = Float[Array, "batch column time"]
 
 SPAN = 1.2  # two-way time that tokens cover, in durations of the record: the slowest sections end later than it does
 CENTRE, SPREAD = math.log(2.5), 0.3  # of log velocity in km/s, as the network sees it
@@ -91,14 +93,14 @@ class Traveltime(nn.Module):
         moved = samples[:, flat.ravel()] * first + samples[:, flat.ravel() + receivers] * second
         return moved.reshape(len(gathers), self.tokens, -1)
 
-    def in_time(self, velocity: Velocity) -> tuple[Float[Array, "batch column time"], Float[Array, "batch column time"]]:
+    def in_time(self, velocity: Velocity) -> tuple[InTime, InTime]:
         """Log velocity every ``head_s`` of a model (batch, x, depth), and the share of each interval that it covers."""
         across = jnp.asarray(averaging_matrix(velocity.shape[1], self.columns))
         columns = jnp.einsum("cx,bxz->bcz", across, velocity)
         count = self.tokens * round(self.token_s / self.head_s)
         return time_depth.to_time(columns, self._cell_m(velocity.shape[2]), self.head_s, count)
 
-    def in_depth(self, log_velocity: Float[Array, "batch column time"]) -> Velocity:
+    def in_depth(self, log_velocity: InTime) -> Velocity:
         """Velocity (batch, x, depth) on ``model_shape``'s cells, within the survey's bounds."""
         nx, nz = self.model_shape
         bounded = jnp.clip(jnp.exp(log_velocity), self.survey.v_min_km_s, self.survey.v_max_km_s)
