@@ -6,20 +6,23 @@ the volume. Read from the environment of the `modal` command: SPEED_GPU ("H100",
 """
 
 import contextlib
+import importlib
 import os
-import time
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import modal
 
 from jax_inversion.errors import UserError
-from jax_inversion.remote import endings
+from jax_inversion.remote import endings, places
 from jax_inversion.remote import volume as disk
-from jax_inversion.remote.machines import MACHINES, Machine, dollars, gpu_list
+from jax_inversion.remote.machines import MACHINES, SHARD, Machine, gpu_list
 from jax_inversion.remote.machines import plan as plan_of
+from jax_inversion.remote.sharing import fan_out
 
 HERE = Path(__file__).resolve().parent
 CONFIG = "configs/challenge.toml"
@@ -65,11 +68,11 @@ def on(machine: Machine) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def at_work(stage: str) -> Iterator[Path]:
-    """The volume's folder; committed at the end. What the user got wrong ends it in one line, with no other attempt."""
+def at_work(stage: str, module: str = "stages") -> Iterator[tuple[Path, ModuleType]]:
+    """The volume's folder and the stages; committed at the end. A user's mistake ends it in one line, for good."""
     try:
         with disk.at_work(stage) as root, endings.in_one_line():
-            yield root
+            yield root, importlib.import_module(f"jax_inversion.remote.{module}")
     finally:
         commit()
 
@@ -92,7 +95,7 @@ def main(
     simulated: bool = False,
     plan: bool = False,
 ):
-    """Analyze, train or resume, predict, score, report. --simulated makes the data first, --plan prints a table."""
+    """Analyze, train or resume, predict, score, report: the whole pipeline. Again, it goes on where it was."""
     if plan:
         return print_plan(config, overrides, simulated)
     pipeline.spawn(config, run, overrides, data, simulated).get()
@@ -104,7 +107,7 @@ def print_plan(config: str, overrides: str, simulated: bool) -> None:
         from jax_inversion.remote.settings import settings
     except ModuleNotFoundError as error:
         raise UserError(f"--plan reads the preset, which needs {error.name} here: pip install -e .") from None
-    chosen = settings(HERE, config, overrides)
+    chosen = settings(disk.Listing(volume), config, overrides)
     counts = {"train": chosen.simulate.train_count, "test": chosen.simulate.test_count} if simulated else None
     how_long = {"epochs": chosen.train.epochs, "members": chosen.ensemble.members}
     print(plan_of(**how_long, gpus=GPUS, samples=counts, simulated=simulated))
@@ -113,16 +116,17 @@ def print_plan(config: str, overrides: str, simulated: bool) -> None:
 @app.function(**on(MACHINES["pipeline"]))
 def pipeline(config: str = CONFIG, run: str = "", overrides: str = "", data: str = "", simulated: bool = False):
     """All stages in order, each on its own machine."""
-    run = run or Path(config).stem
     with endings.in_one_line():
+        from jax_inversion.remote import checks
+
+        run = places.run_name(run, config)
+        checks.before_pipeline(disk.root(), config, run, overrides, data, simulated)
         if simulated:
             data = f"models/{run}/data"
-            with at_work("pipeline") as root:
-                from jax_inversion.remote import stages
-
+            with at_work("pipeline") as (root, stages):
                 sets = stages.simulated_sets(root, config, run, overrides)
             for options in sets:
-                fan_out(options, config)
+                fan_out(simulate_shard, MACHINES["simulate_shard"].price(GPUS), options, config, overrides)
         analyze_data.remote(data, config, run)
         prepare.remote(config, run, overrides, data)
         train.remote(config, run, overrides, data)
@@ -130,118 +134,113 @@ def pipeline(config: str = CONFIG, run: str = "", overrides: str = "", data: str
         finish.remote(run, data)
 
 
+@app.function(**on(MACHINES["check"]))
+def check(stage: str, options: dict) -> None:
+    """Look at what a stage will go on, where the client could not: it lacks the package's own dependencies."""
+    with endings.in_one_line():
+        from jax_inversion.remote import checks
+
+        checks.before(stage, disk.root(), options)
+
+
 @app.function(**on(MACHINES["unpack"]))
 def unpack(archive: str, into: Literal["train", "test"] = "train"):
     """Unpack a zip file of the challenge that `modal volume put` brought to the volume."""
-    with at_work("unpack") as root:
-        from jax_inversion.remote.unpack import unpack
-
-        print(f"{into}/: {unpack(root / archive, root / into)} samples of {archive}")
-        print(f"the zip file is no longer needed:  modal volume rm {disk.NAME} {archive}")
+    with at_work("unpack") as (root, stages):
+        stages.unpack(root, archive, into)
 
 
 @app.function(**on(MACHINES["analyze_data"]))
 def analyze_data(data: str = "", config: str = "", run: str = ""):
     """Counts, shapes, ranges, bad samples of train and test; figures to the volume."""
-    with at_work("analyze_data") as root:
-        from jax_inversion.remote import stages
-
+    with at_work("analyze_data") as (root, stages):
         stages.analyze(root, data, config, run)
 
 
 @app.function(**on(MACHINES["prepare"]))
 def prepare(config: str = CONFIG, run: str = "", overrides: str = "", data: str = ""):
     """Pack the training samples for a run on a machine without a GPU; train does it itself where it was not done."""
-    with at_work("prepare") as root:
-        from jax_inversion.remote import stages
-
-        stages.prepare(root, config, run or Path(config).stem, overrides, data)
+    with at_work("prepare") as (root, stages):
+        stages.prepare(root, config, places.run_name(run, config), overrides, data)
 
 
 @app.function(**on(MACHINES["train"]))
 def train(config: str = CONFIG, run: str = "", overrides: str = "", data: str = ""):
-    """Train a run, or go on with it. --overrides "train.epochs=30 train.batch-size=2"."""
-    with at_work("train") as root:
-        from jax_inversion.remote import stages
+    """Train a run, or go on with it."""
+    with at_work("train") as (root, stages):
+        stages.train(root, config, places.run_name(run, config), overrides, data, commit)
 
-        stages.train(root, config, run or Path(config).stem, overrides, data, commit)
+
+@app.function(**on(MACHINES["train"]))
+def train_sota_model(config: str = CONFIG, run: str = "", overrides: str = "", data: str = ""):
+    """The former name of train, which it is."""
+    print("train_sota_model is called train here")
+    train.local(config, run, overrides, data)
 
 
 @app.function(**on(MACHINES["train"]))
 def resume(run: str, overrides: str = "", data: str = ""):
     """Go on with a run that is on the volume, with its own settings and these changes."""
-    with at_work("resume") as root:
-        from jax_inversion.remote import stages
-
+    with at_work("resume") as (root, stages):
         stages.resume(root, run, overrides, data, commit)
 
 
 @app.function(**on(MACHINES["generate_submission"]))
-def generate_submission(run: str = Path(CONFIG).stem, data: str = ""):
+def generate_submission(run: str = Path(CONFIG).stem, data: str = "", overrides: str = ""):
     """A submission from a run's best checkpoint."""
-    with at_work("generate_submission") as root:
-        from jax_inversion.remote import stages
-
-        stages.submit(root, run, "best", data)
+    with at_work("generate_submission", "submissions") as (root, submissions):
+        submissions.submit(root, run, "best", data, overrides)
 
 
 @app.function(**on(MACHINES["generate_submission"]))
-def generate_submission_from_checkpoint(checkpoint_name: str, run: str = Path(CONFIG).stem, data: str = ""):
+def generate_submission_from_checkpoint(
+    checkpoint_name: str, run: str = Path(CONFIG).stem, data: str = "", overrides: str = ""
+):
     """A submission from the checkpoint epoch_10, latest or best."""
-    with at_work("generate_submission") as root:
-        from jax_inversion.remote import stages
-
-        stages.submit(root, run, checkpoint_name, data)
+    with at_work("generate_submission", "submissions") as (root, submissions):
+        submissions.submit(root, run, checkpoint_name, data, overrides)
 
 
 @app.function(**on(MACHINES["infer_sharded"]))
-def infer_sharded(run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", chunk: int = 24) -> None:
-    """A submission predicted by several GPUs side by side, ``chunk`` samples each, then merged and checked."""
-    with at_work("infer_sharded") as root:
-        from jax_inversion.remote import stages
-
-        parts = stages.parts(root, run, checkpoint_name, data, chunk)
+def infer_sharded(
+    run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", overrides: str = "", chunk: int = 24
+) -> None:
+    """A submission predicted by several GPUs side by side, --chunk samples each, then merged and checked."""
+    with at_work("infer_sharded", "submissions") as (root, submissions):
+        asked, parts = submissions.parts(root, run, checkpoint_name, data, overrides, chunk)
     with endings.in_one_line():
         pieces = []
-        for piece in infer_chunk.starmap([(run, checkpoint_name, data, *part) for part in parts]):
+        for piece in infer_chunk.starmap([(asked, *part) for part in parts]):
             pieces.append(piece)
             print(f"predicting: part {len(pieces)} of {len(parts)} is there", flush=True)
-        merge.remote(run, checkpoint_name, data, pieces)
+        merge.remote(asked, pieces)
 
 
 @app.function(**on(MACHINES["infer_chunk"]))
-def infer_chunk(run: str, checkpoint_name: str, data: str, start: int, stop: int) -> str:
+def infer_chunk(asked: Any, start: int, stop: int) -> str:
     """Some of the test samples on one GPU; the path of the piece."""
-    with at_work("infer_chunk") as root:
-        from jax_inversion.remote import stages
-
-        return stages.infer_part(root, run, checkpoint_name, data, start, stop)
+    with at_work("infer_chunk", "submissions") as (root, submissions):
+        return submissions.infer_part(root, asked, start, stop)
 
 
 @app.function(**on(MACHINES["score"]))
-def merge(run: str, checkpoint_name: str, data: str, pieces: list) -> None:
+def merge(asked: Any, pieces: list) -> None:
     """One checked submission of the pieces."""
-    with at_work("merge") as root:
-        from jax_inversion.remote import stages
-
-        stages.merge(root, run, checkpoint_name, data, pieces)
+    with at_work("merge", "submissions") as (root, submissions):
+        submissions.merge(root, asked, pieces)
 
 
 @app.function(**on(MACHINES["score"]))
 def score(run: str = Path(CONFIG).stem, submission: str = "", truth: str = ""):
-    """Score a submission (the run's newest, or a file of the volume) against the truth on the volume."""
-    with at_work("score") as root:
-        from jax_inversion.remote import stages
-
+    """Score a submission (that of the run's best checkpoint, or a file of the volume) against the truth there."""
+    with at_work("score") as (root, stages):
         stages.score(root, run, submission, truth)
 
 
 @app.function(**on(MACHINES["score"]))
 def finish(run: str = Path(CONFIG).stem, data: str = ""):
     """The pipeline's last stage: scores where the truth is known, and the report."""
-    with at_work("finish") as root:
-        from jax_inversion.remote import stages
-
+    with at_work("finish") as (root, stages):
         stages.finish(root, run, data)
 
 
@@ -250,51 +249,45 @@ def simulate(
     count: int,
     geology: str = "marine",
     out: str = "simulated/train",
-    seed: int = 0,
+    seed: int | None = None,
     start: int = 0,
-    shard: int = 200,
+    shard: int = SHARD,
     machine: Literal["cpu", "gpu"] = "cpu",
     config: str = "",
+    overrides: str = "",
 ):
-    """Simulated samples, ``shard`` a container; the same command again makes what is missing."""
-    options = {"out": out, "count": count, "start": start, "seed": seed, "geology": geology, "truth": True}
+    """Simulated samples, --shard a container; the same command again makes what is missing."""
     with endings.in_one_line():
-        fan_out(options, config, shard, machine)
-    print(disk.fetch_command(disk.root() / out, disk.root()))
+        from jax_inversion.remote import checks
+
+        seed = places.seed_of(out) if seed is None else seed
+        options = {"out": out, "count": count, "start": start, "seed": seed, "geology": geology, "truth": True}
+        checks.before_simulating(disk.root(), options, shard, config, overrides)
+        stage = simulate_shard_gpu if machine == "gpu" else simulate_shard
+        price = MACHINES["simulate_shard_gpu" if machine == "gpu" else "simulate_shard"].price(GPUS)
+        fan_out(stage, price, options, config, overrides, shard)
+    print(disk.fetch_command(places.inside(disk.root(), out, "out"), disk.root()))
 
 
 @app.function(**on(MACHINES["simulate_shard"]))
-def simulate_shard(options: dict, config: str = "") -> tuple[int, float]:
+def simulate_shard(options: dict, config: str, overrides: str) -> tuple[int, float]:
     """Some samples on the cores of one machine; how many were new, seconds."""
-    with at_work("simulate_shard") as root:
-        from jax_inversion.remote import stages
-
-        return stages.simulate_part(root, options, config, round(MACHINES["simulate_shard"].cpu))
+    with at_work("simulate_shard") as (root, stages):
+        return stages.simulate_part(root, options, config, overrides, round(MACHINES["simulate_shard"].cpu))
 
 
 @app.function(**on(MACHINES["simulate_shard_gpu"]))
-def simulate_shard_gpu(options: dict, config: str = "") -> tuple[int, float]:
+def simulate_shard_gpu(options: dict, config: str, overrides: str) -> tuple[int, float]:
     """Some samples on one GPU; how many were new, seconds."""
-    with at_work("simulate_shard_gpu") as root:
-        from jax_inversion.remote import stages
-
+    with at_work("simulate_shard_gpu") as (root, stages):
         stages.need_gpu()
-        return stages.simulate_part(root, options, config, 1)
+        return stages.simulate_part(root, options, config, overrides, 1)
 
 
-def fan_out(options: dict[str, Any], config: str, shard: int = 200, machine: str = "cpu") -> None:
-    """Share a set of samples among containers; say how fast it went and what it cost."""
-    stage, name = (simulate_shard_gpu, "simulate_shard_gpu") if machine == "gpu" else (simulate_shard, "simulate_shard")
-    first, begun, made, seconds = options.get("start", 0), time.monotonic(), 0, 0.0
-    end = first + options["count"]
-    shards = [options | {"start": k, "count": min(shard, end - k)} for k in range(first, end, shard)]
-    for number, (new, took) in enumerate(stage.map(shards, kwargs={"config": config}, order_outputs=False), 1):
-        made, seconds = made + new, seconds + took
-        print(f"simulating: shard {number} of {len(shards)} is there, {made} new samples so far", flush=True)
-    price = dollars(seconds / 3600 * MACHINES[name].price(GPUS))
-    rate = 3600 * made / max(time.monotonic() - begun, 1e-9)
-    print(f"{options['out']}: {options['count']} samples, {made} of them new, {rate:.0f} samples/h, about {price}")
+if "modal.cli.run" in sys.modules:  # the `modal` command is what imports this
+    from jax_inversion.remote import client
 
+    client.improve(volume, check)
 
 if __name__ == "__main__":
     print_plan(CONFIG, "", False)

@@ -1,36 +1,80 @@
-"""What all front doors share: the exit codes and the quieting of noisy libraries."""
+"""What all front doors share: the exit codes, the lines on stderr and the quieting of noisy libraries."""
 
+import contextlib
 import functools
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .errors import RunError, UserError
+from .errors import UserError
+from .files import fault_of
 
 
 def front_door(main: Callable[[Sequence[str] | None], object]) -> Callable[[Sequence[str] | None], int]:
-    """Wrap ``main(argv)`` so that it returns 0 when done, 2 with one line when the user's input is wrong.
+    """Wrap ``main(argv)`` so that it returns 0 when done (or the code that ``main`` returns).
 
-    A run's bad end (``RunError``) and Ctrl-C end with one line and code 1. Any other exception keeps its traceback,
-    and Python exits with 1.
+    What the user gave wrong, a path that cannot be used among it, ends with one line and code 2. A run's bad end
+    (``RunError``, a full disk) and Ctrl-C end with one line and code 1; where the reader of the output has gone
+    (``| head``) there is no line. Any other exception keeps its traceback, and Python exits with 1.
     """
 
     @functools.wraps(main)
     def wrapped(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("absl").setLevel(logging.ERROR)
+        _prepare_output()
         try:
-            main(sys.argv[1:] if argv is None else argv)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except RunError as error:
-            print(f"error: {error}", file=sys.stderr)
+            try:
+                code = main(sys.argv[1:] if argv is None else argv)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+        except BrokenPipeError:
+            _drop_output()
             return 1
         except KeyboardInterrupt:
             print("interrupted; run the same command again to go on", file=sys.stderr)
             return 1
-        return 0
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            logging.getLogger(__name__).debug("where it came from", exc_info=True)
+            print(f"error: {fault}", file=sys.stderr)
+            return 2 if isinstance(fault, UserError) else 1
 
     return wrapped
+
+
+class _Lines(logging.StreamHandler):
+    """Plain lines on whatever ``sys.stderr`` is when they are said."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def _prepare_output() -> None:
+    """Ids of odd bytes are printed with backslashes; the package's own log goes to stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    log = logging.getLogger("jax_inversion")
+    if not log.handlers:
+        log.addHandler(_Lines())
+        log.setLevel(logging.INFO)
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, or Python would complain about the pipe once more at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # a stream without a file of its own
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,29 +1,30 @@
 """The one configuration: frozen dataclasses, loaded from ``configs/*.toml``, overridden on the command line.
 
 ``load("configs/quickstart.toml", ["--train.batch-size", "2"])`` returns a validated ``Config``. Unknown sections and
-keys are refused with the nearest known one.
+keys are refused with the nearest known one. Sections that describe a room's own work are defined in that room.
 """
 
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from .data.augment import AugmentConfig
+from .data.preprocess import PreprocessConfig
 from .errors import UserError
 from .files import write_aside
+from .losses import LossConfig
+from .models import NETWORKS, InversionConfig, Network
+from .physics.settings import SimulatorConfig
+from .ranges import Count, CountOrZero, Fraction, NonNegative, Positive, Share
+from .regression import BaseConfig
 from .survey import CHALLENGE, Survey
-
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-CountOrZero = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -48,77 +49,8 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class PreprocessConfig:
-    """From raw gathers to the network's input."""
-
-    dt_s: Positive = 1e-3
-    low_cut_hz: NonNegative = 0.0  # 0: no cut
-    high_cut_hz: NonNegative = 0.0
-    scaling: Literal["global", "shot", "trace"] = "global"
-    gain_power: NonNegative = 0.0  # amplitudes times (t / 1 s) ** gain_power
-    arcsinh: NonNegative = 0.0  # 0: off; otherwise asinh(arcsinh * a) / arcsinh after scaling and gain
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """Random changes to training samples, drawn anew for each member, sample and step."""
-
-    mirror: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability
-    noise: NonNegative = 0.0  # standard deviation, in units of the data's
-    amplitude: Fraction = 0.0  # gains are uniform in 1 -+ this
-    shift_s: NonNegative = 0.0  # time shifts of a whole sample, uniform in -+ this
-    drop_traces: Fraction = 0.0  # probability of a dead trace
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Shape of one member."""
-
-    name: str = "inversion"
-    base: Literal["none", "ridge", "kernel"] = "none"  # what the networks correct: models/ridge.py
-    ridge_penalty: Positive = 1.0
-    kernel_penalty: Positive = 0.03
-    base_dt_s: Positive = 0.016
-    base_spacing_m: Positive = 5.0
-    embedding: Count = 512
-    heads: Count = 8
-    layers: Count = 6
-    dropout: Fraction = 0.1
-    channels: tuple[Count, ...] = (64, 128, 256)  # of the encoder's multi-scale stages
-    stem_patch: tuple[Count, Count] = (4, 1)  # (time samples, receivers) that one stem token covers
-    token_grid: tuple[Count, Count] = (16, 8)  # (time, receiver) tokens a shot after pooling
-    cross_source_layers: CountOrZero = 2
-    upsampling: tuple[Count, ...] = (256, 128, 64, 32)  # channels of the decoder's upsampling stages
-    output: Literal["softplus", "bounded"] = "softplus"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    remat: bool = False
-
-    @property
-    def base_kernel(self) -> str | None:
-        """The kernel of the baseline that the networks correct."""
-        return {"none": None, "ridge": "linear", "kernel": "laplace"}[self.base]
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """The fields that shape the network: what ``models.build`` takes."""
-        names = [f.name for f in dataclasses.fields(self)]
-        return {name: getattr(self, name) for name in names[names.index("embedding") :]}
-
-
-@dataclass(frozen=True)
 class EnsembleConfig:
     members: Count = 3
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """Weights of the terms."""
-
-    mape: NonNegative = 1.0
-    l2: NonNegative = 0.3
-    gradient: NonNegative = 0.2
-    total_variation: NonNegative = 0.1
-    physics: NonNegative = 0.1
 
 
 @dataclass(frozen=True)
@@ -129,7 +61,7 @@ class TrainConfig:
     accumulate: Count = 1  # steps whose gradients make one update
     learning_rate: Positive = 1e-4
     warmup_fraction: Fraction = 0.05
-    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0  # of the learning rate, at the end of the cosine
+    final_fraction: Share = 0.0  # of the learning rate, at the end of the cosine
     weight_decay: NonNegative = 1e-2
     clip_norm: Positive = 1.0
     ema_decay: Fraction = 0.0  # 0: no average of the weights
@@ -147,6 +79,12 @@ class InferConfig:
     smoothing_m: NonNegative = 0.0  # standard deviation of the Gaussian
     clip: bool = True
 
+    def __post_init__(self) -> None:
+        if self.noise_copies and not self.noise_level:
+            raise UserError("infer.noise_copies without infer.noise_level would average equal predictions; set both")
+        if self.noise_level and not self.noise_copies:
+            raise UserError("infer.noise_level acts on infer.noise_copies alone, and there are none; set both")
+
 
 @dataclass(frozen=True)
 class TrackConfig:
@@ -160,11 +98,13 @@ class TrackConfig:
 @dataclass(frozen=True)
 class Config:
     survey: Survey = CHALLENGE
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
     data: DataConfig = field(default_factory=DataConfig)
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    base: BaseConfig = field(default_factory=BaseConfig)
+    model: Network = field(default_factory=InversionConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -173,35 +113,55 @@ class Config:
 
 
 _ADAPTER = TypeAdapter(Config)
+_SECTIONS = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "model"}
+_DEFAULT_NETWORK = InversionConfig.name
 
 
-def from_dict(values: dict[str, Any], where: str = "config") -> Config:
+def from_dict(values: Mapping[str, Any], where: str = "config") -> Config:
     """Validate nested ``values``; ``UserError`` names ``where`` and the key, what was found and what is right."""
     _refuse_unknown(values, where)
-    if "survey" in values:
-        values = values | {"survey": CHALLENGE.as_dict() | values["survey"]}
+    values = dict(values)
+    if "survey" in values:  # whole or absent: half a survey of one's own and half the challenge's is nobody's
+        needed = [f.name for f in dataclasses.fields(Survey) if f.default is dataclasses.MISSING]
+        if missing := [name for name in needed if name not in values["survey"]]:
+            raise UserError(
+                f"{where}: [survey] lacks {', '.join(missing)}; give all of {', '.join(needed)}, or no [survey] at all "
+                "(then it is the challenge's)"
+            )
+    if "model" in values:
+        values["model"] = {"name": _DEFAULT_NETWORK} | values["model"]
     try:
         return _ADAPTER.validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"] if part not in NETWORKS)
         raise UserError(f"{where}: {key}: {first['msg']}, found {first['input']!r}") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read a preset and apply overrides such as ``--train.batch-size 2`` or ``--train.batch-size=2``."""
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' Notepad writes a byte order mark
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; presets lie in configs/") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path}: not a readable TOML file: {error}") from None
     _refuse_unknown(values, str(path))
-    changes = parse_overrides(overrides)
-    for section, fields in changes.items():
-        values[section] = values.get(section, {}) | fields
-    return from_dict(values, f"{path} and the command line" if changes else str(path))
+    changed = with_overrides(values, overrides)
+    return from_dict(changed, f"{path} and the command line" if overrides else str(path))
+
+
+def survey_and_simulator(path: Path | None, spacing_m: str | None = None, overrides: Sequence[str] = ()) -> Config:
+    """What doors without a run need: a preset's survey and simulator, or the challenge's; these two may be changed."""
+    if others := sorted(set(parse_overrides(overrides)) - {"survey", "simulator"}):
+        raise UserError(f"command line: --{others[0]}.* has no effect here; --survey.* and --simulator.* have")
+    overrides = [*overrides, *([f"--simulator.spacing-m={spacing_m}"] if spacing_m else [])]
+    if path is not None:
+        return load(path, overrides)
+    return from_dict(with_overrides(as_dict(Config()), overrides), "command line")
 
 
 def save(config: Config, path: Path | str) -> None:
@@ -215,10 +175,25 @@ def as_dict(config: Config) -> dict[str, Any]:
     return _ADAPTER.dump_python(config, mode="json")
 
 
-def parse_overrides(arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``["--train.batch-size", "2"]`` becomes ``{"train": {"batch_size": "2"}}``; lists are written ``8,4``."""
-    sections = {f.name: {g.name: g for g in dataclasses.fields(f.type)} for f in dataclasses.fields(Config)}
-    changes: dict[str, dict[str, Any]] = {}
+def with_overrides(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """Nested ``values`` with ``["--train.batch-size", "2"]`` applied; lists are written ``8,4``."""
+    changed = {section: dict(fields) for section, fields in values.items()}
+    given = parse_overrides(arguments)
+    if "survey" in given and "survey" not in changed:
+        changed["survey"] = CHALLENGE.as_dict()
+    network = given.get("model", {}).get("name") or changed.get("model", {}).get("name", _DEFAULT_NETWORK)
+    for section, fields in given.items():
+        kinds = _fields_of(section, network)
+        for key, value in fields.items():
+            _refuse_unknown({section: {"name": network, key: value} if section == "model" else {key: value}}, "--")
+            is_list = str(kinds[key].type).startswith("tuple")
+            changed.setdefault(section, {})[key] = [v for v in value.split(",") if v] if is_list else value
+    return changed
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, dict[str, str]]:
+    """``["--train.batch-size", "2"]`` becomes ``{"train": {"batch_size": "2"}}``; ``UserError`` for what is neither."""
+    changes: dict[str, dict[str, str]] = {}
     queue = list(arguments)
     while queue:
         word = queue.pop(0)
@@ -230,24 +205,33 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
                 raise UserError(f"--{name} needs a value")
             value = queue.pop(0)
         section, _, key = name.replace("-", "_").partition(".")
-        _refuse_unknown({section: {key: value}}, "command line")
-        is_list = str(sections[section][key].type).startswith("tuple")
-        changes.setdefault(section, {})[key] = [v for v in value.split(",") if v] if is_list else value
+        _refuse_unknown({section: {}}, "command line")
+        changes.setdefault(section, {})[key] = value
     return changes
 
 
-def _refuse_unknown(values: dict[str, Any], where: str) -> None:
-    known = {f.name: [g.name for g in dataclasses.fields(f.type)] for f in dataclasses.fields(Config)}
+def _fields_of(section: str, network: str) -> dict[str, dataclasses.Field]:
+    kind = NETWORKS.get(network, InversionConfig) if section == "model" else _SECTIONS[section]
+    return {f.name: f for f in dataclasses.fields(kind)}
+
+
+def _refuse_unknown(values: Mapping[str, Any], where: str) -> None:
+    known = ["survey", "model", *_SECTIONS]
+    where = "command line" if where == "--" else where
     for section, fields in values.items():
         if section not in known:
-            raise UserError(f"{where}: unknown section [{section}]{_nearest(section, list(known))}")
-        if not isinstance(fields, dict):
+            raise UserError(f"{where}: unknown section [{section}]{_nearest(section, known)}")
+        if not isinstance(fields, Mapping):
             raise UserError(f"{where}: {section} is {fields!r}; it must be a section of keys")
+        network = fields.get("name", _DEFAULT_NETWORK)
+        if section == "model" and network not in NETWORKS:
+            raise UserError(f"{where}: model.name is {network!r}; known: {', '.join(sorted(NETWORKS))}")
+        names = list(_fields_of(section, network))
         for key in fields:
-            if key not in known[section]:
-                raise UserError(f"{where}: unknown key {section}.{key}{_nearest(key, known[section])}")
+            if key not in names:
+                raise UserError(f"{where}: unknown key {section}.{key}{_nearest(key, names)}")
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def _nearest(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

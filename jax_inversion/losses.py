@@ -3,12 +3,24 @@
 ``mape``, which is also the metric, takes NumPy arrays (float64 stays float64) and JAX arrays alike.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
 from .arrays import Velocity
+from .ranges import NonNegative
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms."""
+
+    mape: NonNegative = 1.0
+    l2: NonNegative = 0.3
+    gradient: NonNegative = 0.2
+    total_variation: NonNegative = 0.1
+    physics: NonNegative = 0.1
 
 
 def mape(pred: Velocity, true: Velocity):
@@ -41,8 +53,8 @@ def physics(pred: Velocity, v_min: float, v_max: float):
     return outside.mean() + jax.nn.relu(-_vertical(pred)).mean()
 
 
-def total(pred: Velocity, true: Velocity, weights: Mapping[str, float], v_min: float, v_max: float):
-    """The weighted sum of the terms that ``weights`` names, and the unweighted terms by name.
+def total(pred: Velocity, true: Velocity, weights: LossConfig, v_min: float, v_max: float):
+    """The weighted sum of the terms, and the unweighted terms by name.
 
     A term of weight zero is still reported, and costs nothing in the gradient.
     """
@@ -53,7 +65,7 @@ def total(pred: Velocity, true: Velocity, weights: Mapping[str, float], v_min: f
         "total_variation": total_variation(pred),
         "physics": physics(pred, v_min, v_max),
     }
-    return sum((weight * terms[name] for name, weight in weights.items()), jnp.zeros(())), terms
+    return sum(weight * terms[name] for name, weight in dataclasses.asdict(weights).items()), terms
 
 
 def _lateral(velocity: Velocity):

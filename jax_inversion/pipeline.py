@@ -1,77 +1,80 @@
-"""``python -m jax_inversion.pipeline``: from nothing, or from data, to a scored submission and a report."""
+"""``python -m jax_inversion.pipeline``: from nothing, or from data, to a scored submission and a report.
+
+Named stages, in order. Each is done when its product was made from what it would be made from now, and its files are
+whole; otherwise it is done again. Simulated samples, the packed store, the base and checkpoints know that for
+themselves, the run keeps it for the others.
+"""
 
 import argparse
 import dataclasses
 import json
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import config as configs
 from .analyze import analyze
-from .analyze import text as analysis_text
 from .cli import front_door
 from .config import Config
-from .data.folders import Sample, find_samples, read_velocity
+from .data.contents import sources_digest
+from .data.folders import MODEL_FILE, find_samples
 from .errors import UserError
-from .files import write_aside
-from .infer import decimated, infer
-from .inference.scores import summarise, table, verdict
-from .models import ridge
+from .files import digest, digest_json, write_aside
+from .inference import scoring
+from .inference.predictor import Predictor
+from .inference.scores import table, text, verdict
+from .inference.submission import spread_path
+from .inference.submit import provenance, submit, test_samples
+from .inference.yardsticks import yardsticks
 from .plots.report import report
-from .score import score
-from .score import text as score_text
+from .plots.scores import draw_scores
+from .runs import Run
 from .simulate import simulate
-from .train import open_store, train
-from .training import Restored, restore, split
-from .training.step import resize_base
+from .train import train
+
+log = logging.getLogger(__name__)
 
 
-def pipeline(config: Config, run: Path, data: Path | None = None) -> dict[str, Any]:
+def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[str, Any]:
     """Simulate (without ``data``), analyze, train, predict, score where the truth is known, and report, all in ``run``.
 
-    Whatever an earlier call finished is not done again. Returns the scores by system, the ensemble's first; empty
-    where no truth is known.
+    Returns the scores by system, the ensemble's first; empty where no truth is known. ``UserError`` where another
+    process works in the run, and before any work where samples or settings are not as they should be.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    data = Path(data) if data else Path(config.data.root) if config.data.root else _simulated(config, run)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
-    if not (run / "figures" / "data").is_dir():
-        _say("analyze")
-        print(analysis_text(analyze(data, run / "figures" / "data", config.survey), config.survey))
-    _say("train")
-    train(config, data, run)
-    _say("infer")
-    restored = restore(run)
-    submission = run / f"submission_epoch_{restored.epoch}.npz"
-    if submission.exists() and submission.stat().st_mtime > restored.path.stat().st_mtime:
-        print(f"{submission} is there already")
-    else:
-        infer(run, data, submission, uncertainty=True)
-    systems = {}
-    if (truth := data / "truth").is_dir():
-        _say("score")
-        systems = {"ensemble": score(truth, submission, survey=config.survey, figures=run / "figures")}
-        systems |= dict(_yardsticks(restored, config, data, run))
-        with write_aside(run / "scores.json") as aside:
-            aside.write_text(json.dumps(systems))
-        print(score_text(systems["ensemble"]))
-        for row in table(systems):
-            print("".join(f"{cell:<18}" for cell in row))
-        print("\n".join(verdict(systems)))
-    print(f"report: {report(run)}")
-    return systems
+    run = run if isinstance(run, Run) else Run(run)
+    with run.lock():
+        data = Path(data) if data else Path(config.data.root) if config.data.root else None
+        if data is None:
+            data = _simulated(config, run)
+        for split in ("train", "test"):
+            find_samples(data, split, config.survey)
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
+        analyzed(config, run, data)
+        _say("train")
+        train(config, data, run.path)
+        predicted(config, run, data)
+        return finish(run, data)
 
 
-def _simulated(config: Config, run: Path) -> Path:
-    """RUN/data with train/, test/ and, kept aside, truth/ of the test samples."""
-    _say("simulate")
-    for options in simulated_sets(config, run / "data"):
-        simulate(**options, workers=config.simulate.workers, survey=config.survey)
-    return run / "data"
+def finish(run: Run | Path, data: Path) -> dict[str, Any]:
+    """The last stages of a run that is trained: the scores of its best checkpoint's submission, and the report.
+
+    Nothing is predicted here. ``UserError`` where the submission is missing or was made from something else.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    with run.lock():
+        predictor = Predictor.load(run.path)
+        predictor = dataclasses.replace(predictor, config=_infer_settings(predictor.config, configs.load(run.config)))
+        submission = run.submission(predictor.restored.label)
+        made_from = provenance(predictor, test_samples(predictor, data))
+        if not run.has(submission.name, made_from):
+            why = ", ".join(run.changed(submission.name, made_from)) or "it is missing or damaged"
+            raise UserError(f"{submission}: not what the run would predict now ({why}); predict it again")
+        systems = _scored(run, predictor, data, submission)
+        print(f"report: {report(run.path)}")
+        return systems
 
 
 def simulated_sets(config: Config, data: Path) -> list[dict[str, Any]]:
@@ -85,36 +88,88 @@ def simulated_sets(config: Config, data: Path) -> list[dict[str, Any]]:
     return [part | {"geology": section.geology} for part in (train_set, test_set)]
 
 
-def _yardsticks(restored: Restored, config: Config, data: Path, run: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Scores of what needs no network: the training set's median depth profile and the linear baseline."""
-    survey = config.survey
-    truths = find_samples(data / "truth", None, survey)
-    profile = np.broadcast_to(_median_profile(config, data, run), survey.model_shape)
-    yield "median profile", summarise(((s.id, read_velocity(s, survey), profile) for s in truths), survey)
-    if restored.base is not None:
-        tests = {s.id: s for s in find_samples(data, "test", survey)}
-        pairs = [(tests[s.id], s) for s in truths]
-        yield "linear baseline", summarise(_baseline(restored, config, pairs, "linear"), survey)
-        if config.model.base_kernel == "laplace":
-            yield "kernel regression", summarise(_baseline(restored, config, pairs, "laplace"), survey)
+def _simulated(config: Config, run: Run) -> Path:
+    """RUN/data with train/, test/ and, kept aside, truth/ of the test samples."""
+    _say("simulate")
+    for options in simulated_sets(config, run.data):
+        simulate(**options, workers=config.simulate.workers, survey=config.survey, simulator=config.simulator)
+    return run.data
 
 
-def _median_profile(config: Config, data: Path, run: Path) -> np.ndarray:
-    store, section = open_store(config, data, run), config.data
-    rows = split(store, section.validation_fraction, section.split_seed).train
-    some = store.velocities[rows, :: max(1, config.survey.nx // 30)]
-    return np.median(some, axis=(0, 1))
+def analyzed(config: Config, run: Run, data: Path) -> None:
+    """The stage that looks at the samples below ``data``."""
+    samples = find_samples(data, None, config.survey)
+    made_from = {
+        "survey": config.survey.as_dict(),
+        "samples": digest_json(sources_digest(samples, config.survey, velocities=True)),
+    }
+
+    def make() -> list[Path]:
+        said, figures = analyze(data, run.data_figures, config.survey)
+        print(said)
+        return figures
+
+    _stage(run, "analyze", "analysis", made_from, make)
 
 
-def _baseline(
-    restored: Restored, config: Config, pairs: Sequence[tuple[Sample, Sample]], kernel: str
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    truths = iter(pairs)
-    for batch, gathers in decimated([test for test, _ in pairs], config, config.infer.batch_size):
-        coarse = ridge.predict(restored.base, kernel, gathers)
-        for prediction in np.asarray(resize_base(coarse, config.survey.model_shape))[: len(batch)]:
-            test, truth = next(truths)
-            yield test.id, read_velocity(truth, config.survey), prediction
+def predicted(config: Config, run: Run, data: Path, checkpoint: str = "best") -> Path:
+    """The stage that predicts the test samples below ``data``, with the [infer] settings of ``config``; its file."""
+    predictor = Predictor.load(run.path / checkpoint)
+    predictor = dataclasses.replace(predictor, config=_infer_settings(predictor.config, config))
+    samples = test_samples(predictor, data)
+    out = run.submission(predictor.restored.label)
+    made_from = provenance(predictor, samples)
+
+    def make() -> list[Path]:
+        submit(predictor, samples, out, made_from, uncertainty=True)
+        return [out, spread_path(out)]
+
+    _stage(run, "infer", out.name, made_from, make)
+    return out
+
+
+def _scored(run: Run, predictor: Predictor, data: Path, submission: Path) -> dict[str, Any]:
+    if not (data / "truth").is_dir():
+        return {}
+    truth = scoring.find_truth(data / "truth", predictor.survey)
+    truths = {sample.id: sample for sample in truth.samples}
+    made_from = {
+        "submission": digest(submission),
+        "checkpoint": predictor.restored.fingerprint,
+        "truth": digest_json({name: digest(sample.path / MODEL_FILE) for name, sample in truths.items()}),
+    }
+
+    def make() -> list[Path]:
+        systems = {"ensemble": scoring.score(truth, submission)}
+        figures = draw_scores(systems["ensemble"], truth, submission, run.figures)
+        systems |= yardsticks(predictor, test_samples(predictor, data), truths)
+        with write_aside(run.scores) as aside:
+            aside.write_text(json.dumps(systems))
+        return [run.scores, *figures]
+
+    _stage(run, "score", "scores", made_from, make)
+    systems = json.loads(run.scores.read_text())
+    print(text(systems["ensemble"]))
+    for row in table(systems):
+        print("".join(f"{cell:<18}" for cell in row))
+    print("\n".join(verdict(systems)))
+    return systems
+
+
+def _stage(run: Run, name: str, product: str, made_from: Mapping[str, Any], make: Callable[[], Sequence[Path]]) -> None:
+    """Do a stage unless its ``product`` is there, whole, and was made from just this; note it when it is complete."""
+    _say(name)
+    if run.has(product, made_from):
+        log.info(f"{run.path}: {product} is there already")
+        return
+    if changes := run.changed(product, made_from):
+        log.info(f"{run.path}: {product} is made anew, for {', '.join(changes)} changed")
+    run.note(product, made_from, make())
+
+
+def _infer_settings(trained: Config, wanted: Config) -> Config:
+    """The checkpoint's configuration with the [infer] settings that are asked for now."""
+    return dataclasses.replace(trained, infer=wanted.infer)
 
 
 def _say(stage: str) -> None:
@@ -135,7 +190,7 @@ def main(argv: Sequence[str]) -> None:
     arguments, overrides = parser.parse_known_args(argv)
     config = configs.load(arguments.config, overrides)
     started = time.monotonic()
-    pipeline(config, arguments.run or Path("runs") / arguments.config.stem, arguments.data)
+    pipeline(config, Run(arguments.run or Path("runs") / arguments.config.stem), arguments.data)
     print(f"done in {(time.monotonic() - started) / 60:.1f} min")
 
 

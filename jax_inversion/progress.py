@@ -1,8 +1,10 @@
 """Progress of long work: a bar in a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -68,6 +70,17 @@ def track(things: Iterable[Any], total: int, what: str, unit: str = "sample") ->
         for thing in things:
             yield thing
             progress.update()
+
+
+def in_threads(work: Callable[[Any], Any], things: Sequence[Any], what: str, unit: str = "sample") -> Iterator[Any]:
+    """Yield ``work(thing)`` in order, with a progress bar: for reading, hashing and filtering, which let others run."""
+    with ThreadPoolExecutor(cores()) as pool:
+        yield from track(pool.map(work, things), len(things), what, unit)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Geometry of a survey: grid, time axis, sources and receivers, in one validated, hashable place.
 
-``CHALLENGE`` is the survey of ThinkOnward's "Speed and Structure" challenge and the only place with its constants.
+``CHALLENGE`` is the survey of ThinkOnward's "Speed and Structure" challenge, ``CHALLENGE_RUN`` the run that made its
+data: the only place with their constants.
 """
 
 import dataclasses
@@ -87,6 +88,10 @@ class Survey:
         """Whether mirrored gathers are gathers of this survey, to within two cells (the challenge's are one off)."""
         return self.mirror_error_m <= 2 * self.spacing_m
 
+    def fractions(self, positions_m: tuple[float, ...]) -> tuple[float, ...]:
+        """Positions along x as fractions of the section's width."""
+        return tuple(x_m / ((self.nx - 1) * self.spacing_m) for x_m in positions_m)
+
     @property
     def fingerprint(self) -> str:
         """A short text that is the same for equal surveys only."""
@@ -94,6 +99,24 @@ class Survey:
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The run that a simulator is to look like: second-order leapfrog on cells of ``spacing_m`` with steps of ``dt_s``.
+
+    Its numerical dispersion and its damping layer of ``layer_m`` are part of the data that it made. A survey's own
+    cells say nothing about that: the same models may be given on others.
+    """
+
+    spacing_m: float
+    dt_s: float
+    layer_m: float
+
+    def __post_init__(self) -> None:
+        for name in ("spacing_m", "dt_s", "layer_m"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise UserError(f"reference.{name} is {getattr(self, name)!r}; it must be a positive number")
 
 
 def mirror_gathers(gathers: Gathers) -> Gathers:
@@ -121,3 +144,4 @@ CHALLENGE = Survey(
     receiver_x_m=tuple(10.0 * k for k in range(31)),
     receiver_z_m=10.0,
 )
+CHALLENGE_RUN = Reference(spacing_m=1.0, dt_s=1e-4, layer_m=350.0)

@@ -1,7 +1,7 @@
-"""Front door: train an ensemble from a preset, or go on with a run that was interrupted."""
+"""``python -m jax_inversion.train``: train an ensemble from a preset, or go on with a run that was interrupted."""
 
 import argparse
-import sys
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from . import config as configs
 from . import plots, training
 from .cli import front_door
 from .config import Config
-from .data.folders import find_samples
-from .data.store import Store, pack
 from .errors import UserError
+from .runs import Run
+from .training.preparation import SKIP_BAD, open_store
+
+__all__ = ["open_store", "train"]
 
 
 def train(
@@ -21,45 +23,30 @@ def train(
     data: Path | None = None,
     run: Path | None = None,
     on_checkpoint: Callable[[], None] | None = None,
+    hint: str = SKIP_BAD,
 ) -> Path:
     """Train on the samples below ``data`` (default: ``data.root`` of the config) and return the run's folder.
 
-    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``UserError`` if the run was begun
-    with other settings or samples, and if samples are bad.
+    A run that exists is gone on with. ``on_checkpoint()`` is called after each save. ``hint``: what the user would
+    write where this was called from to have bad samples left out. ``UserError`` if the run was begun with other
+    settings or samples, if samples are bad, and if another process works in the run.
     """
-    run = Path(run or Path("runs") / config.model.name)
-    data = data or config.data.root
-    if not data:
+    place = Run(Path(run or Path("runs") / config.model.name))
+    data = data or (Path(config.data.root) if config.data.root else None)
+    if data is None:
         raise UserError("no data: give --data DIR, or root in the config's [data] section")
-    store = open_store(config, Path(data), run)
-    configs.save(config, run / "config.toml")
-    samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
-    base = training.fit_base(config, samples)
+    with place.lock():
+        store = open_store(config, data, place, hint)
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
+        configs.save(config, place.config)
+        samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
+        base = training.fit_base(config, samples, place.base)
 
-    def draw(truth: np.ndarray, prediction: np.ndarray, name: str) -> bytes:
-        return plots.png(plots.comparison(truth, prediction, store.survey, title=name))
+        def draw(truth: np.ndarray, prediction: np.ndarray, name: str) -> bytes:
+            return plots.png(plots.comparison(truth, prediction, store.survey, title=name))
 
-    training.fit(config, samples, run, base, draw, on_checkpoint)
-    return run
-
-
-def open_store(config: Config, data: Path, run: Path) -> Store:
-    """The packed training samples of a run; packed now where they are not yet.
-
-    ``UserError``, before anything is written, if the run was begun with other settings or samples.
-    """
-    section, found = config.preprocess, find_samples(data, "train", config.survey)
-    training.check_run(run, config, [sample.id for sample in found])
-    return pack(
-        found,
-        config.survey,
-        run / "store" / "train",
-        dt_s=section.dt_s,
-        low_cut_hz=section.low_cut_hz,
-        high_cut_hz=section.high_cut_hz,
-        velocities=True,
-        skip_bad=config.data.skip_bad,
-    )
+        training.fit(config, samples, place.path, base, draw, on_checkpoint)
+    return place.path
 
 
 @front_door
@@ -80,4 +67,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

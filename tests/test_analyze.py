@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from jax_inversion import analyze, config
-from jax_inversion.data.folders import MODEL_FILE, gather_files, write_sample
+from jax_inversion.data import analysis
+from jax_inversion.data.analysis import examine, text
+from jax_inversion.data.folders import MODEL_FILE, find_samples, gather_files, write_sample
 from jax_inversion.data.statistics import AmplitudeStatistics, VelocityStatistics, evenly, sea_floor_m
 from jax_inversion.errors import UserError
 from jax_inversion.survey import Survey
@@ -64,14 +66,16 @@ def test_evenly():
 
 
 def test_counts_and_figures(data):
-    result = analyze.analyze(data, survey=SURVEY)
-    assert result.counts == {"train": 3, "test": 1} and result.with_models == 3 and not result.faults
-    assert result.velocities.mean == pytest.approx(MODEL.mean(), rel=1e-6)
-    assert {path.name for path in result.figures} == {
+    found = examine(data, SURVEY)
+    assert found.counts == {"train": 3, "test": 1} and found.with_models == 3 and not found.faults
+    assert found.velocities.mean == pytest.approx(MODEL.mean(), rel=1e-6)
+    said, figures = analyze.analyze(data, survey=SURVEY)
+    assert said.startswith(text(found, SURVEY))
+    assert {path.name for path in figures} == {
         "gathers_1.png", "gathers_2.png", "spectrum.png", "models.png", "velocity_histogram.png",
         "velocity_with_depth.png",
     }  # fmt: skip
-    assert all(path.parent == data / "analysis" and path.stat().st_size > 5000 for path in result.figures)
+    assert all(path.parent == data / "analysis" and path.stat().st_size > 5000 for path in figures)
 
 
 def test_bad_samples_are_listed_and_do_not_stop_it(data, tmp_path, capsys):
@@ -87,11 +91,26 @@ def test_bad_samples_are_listed_and_do_not_stop_it(data, tmp_path, capsys):
 
 
 def test_a_sample_of_many_says_so(data, monkeypatch):
-    monkeypatch.setattr(analyze, "MEASURED", 2)
-    monkeypatch.setattr(analyze, "_draw", lambda *_: [data / "drawn.png"])
-    result = analyze.analyze(data, survey=SURVEY)
-    assert result.measured == 3
-    assert "3 samples spread evenly over the 4" in analyze.text(result, SURVEY)
+    monkeypatch.setattr(analysis, "MEASURED", 2)
+    found = examine(data, SURVEY)
+    assert len(found.chosen) == 3
+    assert "3 samples spread evenly over the 4" in text(found, SURVEY)
+
+
+def test_an_interrupted_analysis_leaves_nothing_that_counts_as_a_sample(data, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(analyze, "_draw", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        analyze.analyze(data / "train", survey=SURVEY)
+    assert [sample.id for sample in find_samples(data / "train", None, SURVEY)] == ["t0", "t1", "t2"]
+
+
+def test_one_id_in_both_splits_is_refused(data):
+    write_sample(data / "test", "t1", SURVEY, _gathers(1), None)
+    with pytest.raises(UserError, match="t1"):
+        examine(data, SURVEY)
 
 
 def test_nothing_usable_is_an_error(data, tmp_path):

@@ -94,7 +94,9 @@ def test_errors(gathers: tuple[np.ndarray, np.ndarray], tmp_path) -> None:
     write_sample(tmp_path / "models-missing", "a", TINY, simulated, None)
     with pytest.raises(UserError, match=r"no sample with vp_model\.npy"):
         calibrate(tmp_path / "models-missing", survey=TINY)
-    write_sample(tmp_path / "silent", "a", TINY, 0 * simulated, velocity)
+    silent = np.array(simulated)
+    silent[0] = 0
+    write_sample(tmp_path / "silent", "a", TINY, silent, velocity)
     with pytest.raises(UserError, match="zero throughout"):
         calibrate(tmp_path / "silent", survey=TINY)
 

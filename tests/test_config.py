@@ -27,6 +27,12 @@ def test_an_empty_preset_is_the_original_system_at_full_size(tmp_path):
     assert (loss.mape, loss.l2, loss.gradient, loss.total_variation, loss.physics) == (1.0, 0.3, 0.2, 0.1, 0.1)
 
 
+def test_a_preset_from_a_windows_editor_is_read(tmp_path):
+    path = tmp_path / "preset.toml"
+    path.write_bytes(b"\xef\xbb\xbf[train]\r\nepochs = 7\r\n")
+    assert config.load(path).train.epochs == 7
+
+
 def test_overrides_take_both_spellings_dashes_and_lists(tmp_path):
     preset = write(tmp_path, "[train]\nbatch_size = 8\nepochs = 7\n")
     changed = config.load(
@@ -48,7 +54,14 @@ def test_overrides_take_both_spellings_dashes_and_lists(tmp_path):
         ("[train]\nlearning_rate = -1.0", [], "train.learning_rate: Input should be greater than 0, found -1.0"),
         ("[data]\nvalidation_fraction = 1.0", [], "data.validation_fraction: Input should be less than 1"),
         ("[preprocess]\nscaling = 'max'", [], "preprocess.scaling: Input should be 'global', 'shot' or 'trace'"),
-        ("[survey]\nnx = -3", [], "survey.nx is -3; it must be a positive number"),
+        ("[survey]\nnx = 3", [], "[survey] lacks nz, spacing_m, nt, dt_s, source_x_m"),
+        ("", ["--survey.nx", "-3"], "survey.nx is -3; it must be a positive number"),
+        ("[model]\nname = 'unet'", [], "model.name is 'unet'; known: inversion"),
+        ("[model]\nembedding = 30", [], "model.embedding 30 is not a multiple of model.heads 8"),
+        ("[model]\nchannels = []", [], "model.channels is (); right is at least one stage"),
+        ("[model]\nbase = 'kernel'", [], "unknown key model.base"),
+        ("[model]\nlayers = 0", [], "model.layers: Input should be greater than or equal to 1, found 0"),
+        ("[infer]\nnoise_copies = 2", [], "infer.noise_copies without infer.noise_level"),
         ("[train", [], "not a readable TOML file"),
         ("", ["--train.batch-size", "two"], "train.batch_size: Input should be a valid integer"),
         ("", ["--train.epoch", "2"], "command line: unknown key train.epoch; did you mean 'epochs'?"),
@@ -70,12 +83,12 @@ def test_a_missing_preset_is_named(tmp_path):
 @given(
     epochs=st.integers(1, 10**6),
     rate=st.floats(1e-12, 1e3),
-    channels=st.lists(st.integers(1, 999), min_size=1, max_size=4),
+    channels=st.lists(st.integers(4, 999), min_size=1, max_size=4),
     dt_s=st.floats(1e-6, 1.0),
 )
 def test_saving_and_loading_changes_nothing(tmp_path_factory, epochs, rate, channels, dt_s):
     values = {"train": {"epochs": epochs, "learning_rate": rate}, "model": {"channels": channels}}
-    before = config.from_dict(values | {"survey": {"dt_s": dt_s}})
+    before = config.from_dict(values | {"survey": CHALLENGE.as_dict() | {"dt_s": dt_s}})
     path = tmp_path_factory.mktemp("config") / "run" / "config.toml"
     config.save(before, path)
     assert config.load(path) == before
@@ -83,7 +96,14 @@ def test_saving_and_loading_changes_nothing(tmp_path_factory, epochs, rate, chan
     assert set(tomllib.loads(path.read_text())) == set(config.as_dict(before))
 
 
-def test_architecture_is_what_shapes_the_network_and_nothing_else():
-    names = config.ModelConfig().architecture
-    assert {"embedding", "stem_patch", "remat", "output"} <= names.keys()
-    assert not {"name", "base", "ridge_penalty"} & names.keys()
+def test_a_preset_from_windows_is_read(tmp_path):
+    path = tmp_path / "preset.toml"
+    path.write_bytes(b"\xef\xbb\xbf[train]\r\nepochs = 7\r\n")
+    assert config.load(path).train.epochs == 7
+
+
+def test_doors_without_a_run_take_survey_and_simulator_only():
+    settings = config.survey_and_simulator(None, "2.5", ["--simulator.boundary", "cpml", "--survey.nx", "100"])
+    assert (settings.simulator.spacing_m, settings.simulator.boundary, settings.survey.nx) == (2.5, "cpml", 100)
+    with pytest.raises(UserError, match=r"--train\.\* has no effect here"):
+        config.survey_and_simulator(None, None, ["--train.epochs", "3"])

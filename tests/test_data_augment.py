@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jax_inversion.data.augment import augment, delay
+from jax_inversion.data.augment import AugmentConfig, augment, delay
 from jax_inversion.survey import CHALLENGE, mirror_gathers
 
 SHOTS, TIMES, RECEIVERS = 3, 40, 4
@@ -23,7 +23,8 @@ def sample():
 
 def run(keys, sample, **settings):
     gathers, velocity, base = (jnp.asarray(x) for x in sample)
-    changed = jax.jit(jax.vmap(lambda k: augment(k, gathers, velocity, 0.02, 4e-3, base=base, **settings)))(keys)
+    options = AugmentConfig(**{"mirror": 0.0} | settings)
+    changed = jax.jit(jax.vmap(lambda k: augment(k, gathers, velocity, 0.02, 4e-3, options, base)))(keys)
     return jax.tree.map(np.asarray, changed)
 
 
@@ -31,7 +32,7 @@ def test_nothing_is_changed_by_default(sample):
     gathers, velocity, base = run(KEYS[:1], sample)
     for found, true in zip((gathers, velocity, base), sample, strict=True):
         np.testing.assert_array_equal(found[0], true)
-    assert augment(KEYS[0], sample[0], sample[1], 0.02, 4e-3, mirror=1.0)[2] is None
+    assert augment(KEYS[0], sample[0], sample[1], 0.02, 4e-3, AugmentConfig(mirror=1.0))[2] is None
 
 
 def test_the_mirror_reverses_model_receivers_and_shot_order(sample):

@@ -77,7 +77,8 @@ def test_splits_and_flat_folders(tmp_path):
     assert [s.id for s in find_samples(tmp_path / "train", "test", SURVEY)] == ["a", "b"]
 
 
-def test_hidden_and_stray_entries_are_ignored_with_a_word(tmp_path, capsys):
+def test_hidden_and_stray_entries_are_ignored_with_a_word(tmp_path, caplog):
+    caplog.set_level("INFO")
     write(tmp_path)
     (tmp_path / ".DS_Store").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
@@ -85,9 +86,10 @@ def test_hidden_and_stray_entries_are_ignored_with_a_word(tmp_path, capsys):
     (tmp_path / "figures" / "a.png").write_bytes(b"x")
     (tmp_path / ".b.k3.partial" / "b").mkdir(parents=True)
     (tmp_path / "a" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "analysis").mkdir()  # that of a killed `analyze`
     assert [s.id for s in find_samples(tmp_path, None, SURVEY)] == ["a"]
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "ignored 4" in said and "notes.txt" in said and "figures" in said
+    (said,) = caplog.messages
+    assert "ignored 3" in said and "notes.txt" in said and "figures" in said
 
 
 def test_nothing_there_says_what_was_looked_for(tmp_path):
@@ -123,17 +125,21 @@ FAULTS = {
     "pickled objects": (lambda path: np.save(path, np.array([_Trap()]), allow_pickle=True), "pickled"),
     "pickle": (lambda path: path.write_bytes(pickle.dumps(_Trap())), "a pickle"),
     "text": (lambda path: path.write_text("0.1 0.2"), "not an .npy file"),
-    "folder": (lambda path: (path.unlink(), path.mkdir()), "cannot be read"),
+    "folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder; right is a file"),
+    "named pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "is a named pipe; right is a file"),
+    "more than it says": (lambda path: path.write_bytes(path.read_bytes() + b"1234"), "more bytes in it than the"),
     "shape": (_array(shape=(3, 21)), r"shape is \(3, 21\); right is \(21, 3\)"),
     "dtype": (_array(dtype=np.float64), "dtype is float64; right is float32"),
     "integers": (_array(dtype=np.int32), "dtype is int32"),
     "NaN": (_array(np.nan), r"1 of 63 values are NaN or infinite \(1 NaN\)"),
     "infinity": (_array(-np.inf), r"1 of 63 values are NaN or infinite \(0 NaN\)"),
+    "absurd": (_array(-1e30), r"an amplitude of 1e\+30; plausible is up to 1e\+15"),
 }
 MODEL_FAULTS = FAULTS | {
     "shape": (_array(2.0, (8, 6), np.float64), r"shape is \(8, 6\); right is \(6, 8\)"),
-    "dtype": (_array(2, (6, 8), np.float16), "dtype is float16; right is float64 or float32"),
-    "integers": (_array(2, (6, 8), np.int64), "dtype is int64"),
+    "dtype": (_array(2, (6, 8), np.complex64), "dtype is complex64; right is float64 or other real numbers"),
+    "integers": (_array(2, (6, 8), np.bool_), "dtype is bool"),
+    "absurd": (_array(1e30, (6, 8), np.float64), r"from 0 to 1e\+30 km/s"),
     "NaN": (_array(np.nan, (6, 8), np.float64), "1 of 48 values are NaN"),
     "infinity": (_array(np.inf, (6, 8), np.float64), "1 of 48 values are NaN or infinite"),
     "metres per second": (lambda p: np.save(p, np.full((6, 8), 1500.0)), "1500 to 1500 km/s; plausible is 0.3 to 10"),
@@ -166,6 +172,48 @@ def test_each_fault_of_a_model_is_named(tmp_path, monkeypatch, fault):
     assert str(path) in str(caught.value) and not (tmp_path / "trapped").exists()
 
 
+@pytest.mark.parametrize("kind", ["<f4", ">f8", "<f2", "<i8", "u1"])
+def test_models_of_any_real_numbers_are_read_as_float32(tmp_path, kind):
+    write(tmp_path)
+    model = np.full(SURVEY.model_shape, 2.0)
+    model[:, 4:] = 3.0
+    np.save(tmp_path / "a" / "vp_model.npy", np.asfortranarray(model.astype(kind)))
+    found = read_velocity(Sample("a", tmp_path / "a"), SURVEY)
+    assert found.dtype == np.dtype("=f4")
+    np.testing.assert_array_equal(found, model)
+
+
+def test_gathers_of_the_other_byte_order_are_read(tmp_path):
+    gathers, _ = write(tmp_path)
+    np.save(tmp_path / "a" / FIRST, gathers[0].astype(">f4"))
+    np.testing.assert_array_equal(read_gathers(Sample("a", tmp_path / "a"), SURVEY), gathers)
+
+
+def test_a_silent_sample_is_a_bad_one(tmp_path):
+    write_sample(tmp_path, "a", SURVEY, np.zeros(SURVEY.gathers_shape), None)
+    with pytest.raises(BadSample, match="amplitudes of all shots are zero"):
+        read_gathers(Sample("a", tmp_path / "a"), SURVEY)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+def test_a_sample_in_another_unit_is_named(tmp_path, factor):
+    for name in "abcd":
+        gathers, model = write(tmp_path, name)
+    samples = find_samples(tmp_path, None, SURVEY)
+    assert check_samples(samples, SURVEY, velocity=True) == samples
+    write_sample(tmp_path, "b", SURVEY, gathers * factor, model)
+    with pytest.raises(UserError, match=rf"1 of 4 samples are bad \(mend them\):\n  b: .*{factor:g} times the others"):
+        check_samples(samples, SURVEY, velocity=True)
+    assert [s.id for s in check_samples(samples, SURVEY, velocity=True, skip_bad=True)] == ["a", "c", "d"]
+
+
+def test_an_id_that_is_not_utf8_is_named(tmp_path):
+    write(tmp_path)
+    os.rename(tmp_path / "a", os.fsencode(tmp_path) + b"/s\xe9a")
+    with pytest.raises(UserError, match=r"not UTF-8: 's\\udce9a'"):
+        find_samples(tmp_path, None, SURVEY)
+
+
 @given(st.integers(0, 127), st.binary(min_size=1, max_size=8))
 def test_a_damaged_header_is_a_bad_sample_or_harmless(tmp_path_factory, at, junk):
     folder = tmp_path_factory.mktemp("junk")
@@ -179,7 +227,7 @@ def test_a_damaged_header_is_a_bad_sample_or_harmless(tmp_path_factory, at, junk
         assert FIRST in str(bad)
 
 
-def test_all_faults_of_all_samples_are_listed_at_once(tmp_path, capsys):
+def test_all_faults_of_all_samples_are_listed_at_once(tmp_path, caplog):
     for name in "abcd":
         write(tmp_path, name)
     FAULTS["NaN"][0](tmp_path / "a" / FIRST)
@@ -189,12 +237,12 @@ def test_all_faults_of_all_samples_are_listed_at_once(tmp_path, capsys):
     (tmp_path / "e").mkdir()  # an empty folder is a sample without its files
     samples = find_samples(tmp_path, None, SURVEY)
     with pytest.raises(UserError) as caught:
-        check_samples(samples, SURVEY, velocity=True)
+        check_samples(samples, SURVEY, velocity=True, hint="--leave-out")
     lines = str(caught.value).splitlines()
-    assert "3 of 5 samples are bad" in lines[0] and "--skip-bad" in lines[0]
+    assert lines[0] == "3 of 5 samples are bad (mend them, or leave them out with --leave-out):"
     assert [line.split(":")[0].strip() for line in lines[1:]] == ["a", "a", "a", "c", "e", "e", "e"]
     good = check_samples(samples, SURVEY, velocity=True, skip_bad=True)
-    assert [s.id for s in good] == ["b", "d"] and "left out 3 bad of 5" in capsys.readouterr().err
+    assert [s.id for s in good] == ["b", "d"] and "left out 3 bad of 5" in caplog.text
     assert [s.id for s in check_samples(samples[1:4], SURVEY, velocity=False)] == ["b", "c", "d"]
     with pytest.raises(UserError, match="none is left"):
         check_samples(samples[:1], SURVEY, velocity=True, skip_bad=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jax_inversion.data.preprocess import decimate, denormalise, normalise, scales
+from jax_inversion.data.preprocess import PreprocessConfig, decimate, denormalise, normalise, scales
 from jax_inversion.errors import UserError
 
 DT_S = 1e-4
@@ -87,13 +87,17 @@ def test_an_interval_off_the_grid_is_refused():
 
 def test_normalise_by_hand():
     gathers = jnp.array([[[0.2, 0.4], [0.6, 0.8]]])  # one shot, two times, two receivers
-    np.testing.assert_allclose(normalise(gathers, 0.2, 0.5), gathers * 5, rtol=1e-6)
-    gained = normalise(gathers, 0.2, 2.0, gain_power=2.0)  # t = 2 s at row 1, and row 0 shares its gain
+    np.testing.assert_allclose(normalise(gathers, 0.2, 0.5, PreprocessConfig()), gathers * 5, rtol=1e-6)
+    # t = 2 s at row 1, and row 0 shares its gain
+    gained = normalise(gathers, 0.2, 2.0, PreprocessConfig(gain_power=2.0))
     np.testing.assert_allclose(gained, gathers * 5 * 4, rtol=1e-6)
-    np.testing.assert_allclose(normalise(gathers, 0.2, 1.0, arcsinh=3.0), np.arcsinh(15 * gathers) / 3, rtol=1e-6)
-    per_trace = normalise(gathers, 0.2, 1.0, scaling="trace")  # the standard deviation of {0.2, 0.6} is 0.2
+    compressed = normalise(gathers, 0.2, 1.0, PreprocessConfig(arcsinh=3.0))
+    np.testing.assert_allclose(compressed, np.arcsinh(15 * gathers) / 3, rtol=1e-6)
+    # the standard deviation of {0.2, 0.6} is 0.2
+    per_trace = normalise(gathers, 0.2, 1.0, PreprocessConfig(scaling="trace"))
     np.testing.assert_allclose(per_trace, gathers * 5, rtol=1e-6)
-    np.testing.assert_allclose(np.std(normalise(gathers, 0.2, 1.0, scaling="shot")), 1.0, rtol=1e-6)
+    per_shot = normalise(gathers, 0.2, 1.0, PreprocessConfig(scaling="shot"))
+    np.testing.assert_allclose(np.std(per_shot), 1.0, rtol=1e-6)
 
 
 COMBINATIONS = [("global", 0.0, 0.0), ("global", 1.5, 2.0), ("shot", 1.0, 0.0), ("trace", 0.0, 2.0)]
@@ -102,18 +106,19 @@ COMBINATIONS = [("global", 0.0, 0.0), ("global", 1.5, 2.0), ("shot", 1.0, 0.0), 
 @pytest.mark.parametrize(("scaling", "power", "arcsinh"), COMBINATIONS)
 def test_denormalise_is_the_inverse(scaling, power, arcsinh):
     gathers = jax.random.normal(jax.random.key(0), (2, 3, 20, 4)) * 0.015
-    normalised = jax.jit(lambda g, s: normalise(g, s, 4e-3, scaling, power, arcsinh))(gathers, 0.0155)
+    settings = PreprocessConfig(scaling=scaling, gain_power=power, arcsinh=arcsinh)
+    normalised = jax.jit(lambda g, s: normalise(g, s, 4e-3, settings))(gathers, 0.0155)
     scale = scales(gathers, 0.0155, scaling)
-    np.testing.assert_allclose(denormalise(normalised, scale, 4e-3, power, arcsinh), gathers, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(denormalise(normalised, scale, 4e-3, settings), gathers, rtol=1e-4, atol=1e-6)
 
 
 def test_a_dead_trace_stays_dead_and_finite():
     gathers = jnp.zeros((1, 8, 2)).at[..., 0].set(jnp.arange(8.0))
     for scaling in ("shot", "trace"):
-        out = normalise(gathers, 1.0, 1e-3, scaling)
+        out = normalise(gathers, 1.0, 1e-3, PreprocessConfig(scaling=scaling))
         assert np.isfinite(out).all() and (out[..., 1] == 0).all()
 
 
 def test_an_unknown_scaling_names_the_known():
     with pytest.raises(UserError, match="'global', 'shot' or 'trace'"):
-        normalise(jnp.ones((1, 2, 2)), 1.0, 1e-3, "station")
+        scales(jnp.ones((1, 2, 2)), 1.0, "station")

@@ -1,10 +1,11 @@
 """What is asked of Modal, without Modal: definitions, help, prices. No container is started."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,17 @@ import pytest
 modal = pytest.importorskip("modal")
 
 from jax_inversion.errors import UserError  # noqa: E402
-from jax_inversion.remote import machines, volume  # noqa: E402
-from jax_inversion.remote.unpack import unpack  # noqa: E402
+from jax_inversion.remote import endings, machines, places, volume  # noqa: E402
 
 REPO = Path(__file__).resolve().parent.parent
 COMMANDS = (
-    "main", "pipeline", "analyze_data", "prepare", "train", "resume", "generate_submission",
+    "main", "pipeline", "analyze_data", "prepare", "train", "train_sota_model", "resume", "generate_submission",
     "generate_submission_from_checkpoint", "simulate", "infer_sharded", "score", "finish", "unpack",
 )  # fmt: skip
 CONDUCTORS = ("pipeline", "simulate", "infer_sharded")
 ON_GPU = (
-    "train", "resume", "generate_submission", "generate_submission_from_checkpoint", "infer_chunk", "simulate_shard_gpu"
+    "train", "train_sota_model", "resume", "generate_submission", "generate_submission_from_checkpoint", "infer_chunk",
+    "simulate_shard_gpu",
 )  # fmt: skip
 
 
@@ -86,15 +87,62 @@ def test_the_file_needs_neither_jax_nor_pydantic():
     assert python(f"{blocked}; import modal_jobs; print(modal_jobs.app.name)").strip() == "jax-inversion"
 
 
-def test_every_command_has_help():
+def modal_commands(*commands: list[str]) -> list[tuple[int, str]]:
+    """Exit code and output of ``modal run modal_jobs.py...`` that ends before anything is asked of a server."""
     code = f"""
+import json
 from click.testing import CliRunner
 from modal.cli.entry_point import entrypoint_cli
-for name in {COMMANDS!r}:
-    result = CliRunner().invoke(entrypoint_cli, ["run", f"modal_jobs.py::{{name}}", "--help"])
-    print(name, result.exit_code, "Usage" in result.output)
+for command in {commands!r}:
+    result = CliRunner().invoke(entrypoint_cli, ["run", *command])
+    print(json.dumps([result.exit_code, result.output]))
 """
-    assert python(code).splitlines() == [f"{name} 0 True" for name in COMMANDS]
+    return [tuple(json.loads(line)) for line in python(code, MODAL_SERVER_URL="http://127.0.0.1:9").splitlines()]
+
+
+def test_every_command_describes_itself_and_its_options():
+    helps = modal_commands(*([f"modal_jobs.py::{name}", "--help"] for name in COMMANDS))
+    for name, (code, text) in zip(COMMANDS, helps, strict=True):
+        assert code == 0 and "Usage" in text, name
+        before, _, options = text.partition("Options:")
+        assert len(before.strip().splitlines()) > 1, f"{name} says nothing of itself"
+        entries = re.findall(r"^  (--\S+)(.*(?:\n {6,}\S.*)*)", options, re.MULTILINE)
+        assert entries and all(re.search(r"[a-z]{3,}", words) for _, words in entries), f"{name}: {entries}"
+
+
+def test_what_is_mistyped_is_told_before_anything_is_started():
+    train, submission = "modal_jobs.py::train", "modal_jobs.py::generate_submission_from_checkpoint"
+    cases = {
+        (train, "--run", "../x"): "--run '../x': right is a plain name",
+        (train, "--data", "../x"): "--data ../x: not on the volume",
+        (train, "--overrides", "train.epoch=30"): "unknown key train.epoch; did you mean 'epochs'",
+        ("modal_jobs.py", "--overrides", "train.epochs=none"): "train.epochs",
+        (train, "--overrides", "num_models=1"): 'num_models is called ensemble.members here: --overrides "ensemble',
+        (submission, "--checkpoint_name", "../best"): "right is best, latest or epoch_<n>",
+    }
+    for (words, says), (code, said) in zip(cases.items(), modal_commands(*map(list, cases)), strict=True):
+        assert code == 2 and said.startswith("error: ") and says in said and said.count("\n") == 1, (words, said)
+
+
+def test_names_and_paths_stay_on_the_volume_and_each_set_has_its_own_seed(tmp_path):
+    assert places.run_name("", "configs/challenge.toml") == "challenge"
+    for path in ("train", "/vol/train", f"{tmp_path}/train"):
+        assert places.inside(tmp_path, path, "data") == tmp_path / "train"
+    with pytest.raises(UserError, match="--out /other: not on the volume"):
+        places.inside(tmp_path, "/other", "out")
+    assert len({places.seed_of(out) for out in ("train", "test", "simulated/train", "simulated/test")}) == 4
+    (tmp_path / "results").write_text("")
+    with pytest.raises(UserError, match="results: is a file, where a folder is wanted"):
+        places.writable(tmp_path / "results" / "demo")
+    assert [places.checkpoint(name) for name in ("checkpoint_epoch_10.pth", "best_model.pth", "epoch_3")] == [
+        "epoch_10", "best", "epoch_3"
+    ]  # fmt: skip
+
+
+def test_hints_are_in_the_words_of_the_command():
+    said = endings.as_typed_here("leave them out with --data.skip-bad true (see --train.clip-norm or --out)")
+    right = 'leave them out with --overrides "data.skip-bad=true" (see --overrides "train.clip-norm=..." or --out)'
+    assert said == right
 
 
 def test_one_option_chooses_the_cards_and_says_what_stays_idle():
@@ -126,35 +174,21 @@ def test_the_plan_adds_up_by_hand():
     hours = 1000 * 10 * 2 * machines.TRAIN_S / 3600 + 0.05
     assert row.split()[-3:] == [f"{hours:.2f}", f"${hours * hour:.2f}", f"${5 * 24 * hour:.2f}"]
     assert "simulate_shard" not in table and "prices as listed in May 2026" in table
-    assert "unknown" in machines.plan(epochs=1, members=1, gpus=["X9000"])
+
+
+def test_the_plan_knows_the_guides_card_and_says_what_it_does_not_know():
+    plans = {gpu: machines.plan(epochs=1, members=1, gpus=[gpu]) for gpu in ("A100", "A10G", "X9000")}
+    assert "are guesses" in plans["A100"] and "note:" not in plans["A100"]
+    assert (
+        "A10G has 24 GB" in plans["A10G"] and "train.batch-size=1" in plans["A10G"] and "unknown" not in plans["A10G"]
+    )
+    assert "note: X9000: no price and no speed known here; known are B200" in plans["X9000"]
+    assert "unknown" in next(line for line in plans["X9000"].splitlines() if line.startswith("train"))
 
 
 def test_conductors_pay_for_not_being_preempted():
     conductor = machines.MACHINES["pipeline"]
     assert conductor.price(["H200"]) == pytest.approx(3 * (0.5 * 0.0472 + 4 * 0.0080))
-
-
-def test_zip_files_are_unpacked_once_and_without_strays(tmp_path):
-    with zipfile.ZipFile(tmp_path / "train.zip", "w") as archive:
-        archive.writestr("data/train/abc/vp_model.npy", b"12345678")
-        archive.writestr("data/train/abc/receiver_data_src_1.npy", b"1234")
-        archive.writestr("__MACOSX/data/train/abc/._vp_model.npy", b"1")
-        archive.writestr("data/train/../evil/x.npy", b"1")
-        archive.writestr("data/README.txt", b"1")
-    assert unpack(tmp_path / "train.zip", tmp_path / "vol" / "train") == 1
-    found = {str(p.relative_to(tmp_path / "vol")) for p in (tmp_path / "vol").rglob("*") if p.is_file()}
-    assert found == {"train/abc/vp_model.npy", "train/abc/receiver_data_src_1.npy"}
-    before = (tmp_path / "vol/train/abc/vp_model.npy").stat().st_mtime_ns
-    assert unpack(tmp_path / "train.zip", tmp_path / "vol" / "train") == 1
-    assert (tmp_path / "vol/train/abc/vp_model.npy").stat().st_mtime_ns == before
-
-
-def test_what_is_wrong_with_an_archive_is_said(tmp_path):
-    (tmp_path / "half.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(UserError, match=r"not a whole zip file"):
-        unpack(tmp_path / "half.zip", tmp_path)
-    with pytest.raises(UserError, match=r"no such file; zip files there: half\.zip"):
-        unpack(tmp_path / "whole.zip", tmp_path)
 
 
 def test_the_log_has_what_was_printed(tmp_path, monkeypatch, capsys):
@@ -173,13 +207,13 @@ def test_the_log_has_what_was_printed(tmp_path, monkeypatch, capsys):
 
 
 def test_a_gpu_is_insisted_on(monkeypatch):
-    from jax_inversion.remote import stages
+    from jax_inversion.remote.gpu import need_gpu
 
     monkeypatch.delenv("SPEED_ALLOW_CPU", raising=False)
     with pytest.raises(UserError, match="not on a GPU; SPEED_ALLOW_CPU=1"):
-        stages.need_gpu()
+        need_gpu()
     monkeypatch.setenv("SPEED_ALLOW_CPU", "1")
-    stages.need_gpu()
+    need_gpu()
 
 
 def test_overrides_are_those_of_the_front_doors():
@@ -190,3 +224,6 @@ def test_overrides_are_those_of_the_front_doors():
     with pytest.raises(UserError, match="did you mean 'epochs'"):
         settings(REPO, "configs/quickstart.toml", "train.epoch=30")
     assert np.isclose(settings(REPO, "configs/quickstart.toml").preprocess.dt_s, 4e-3)
+    assert settings(REPO, "", "simulator.spacing-m=2").simulator.spacing_m == 2
+    with pytest.raises(UserError, match=r"--config mine.toml: neither a preset \(configs/challenge.toml, configs/qu"):
+        settings(REPO, "mine.toml")

@@ -7,15 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from jax_inversion.config import ModelConfig
 from jax_inversion.errors import UserError
-from jax_inversion.models import build
+from jax_inversion.models import InversionConfig
 from jax_inversion.models.blocks import attention
 from jax_inversion.models.convolution import BLOCK, MultiScaleConv, banded_products, convolution
-from jax_inversion.models.grids import averaging_matrix, from_patches, interpolation_matrix, resample, to_patches
+from jax_inversion.models.patches import from_patches, to_patches
 from jax_inversion.survey import CHALLENGE
 
 SMALL = dataclasses.replace(
@@ -37,7 +34,7 @@ jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_lev
 @functools.cache
 def start(with_base=False):
     """A model, its variables and its jitted ``apply``; shared by the tests, which leave them as they are."""
-    model = build("inversion", SMALL, **FIELDS)
+    model = InversionConfig(**FIELDS).build(SMALL)
     variables = jit(model.init)(jax.random.key(0), GATHERS, SOURCE_X, BASE if with_base else None)
     return model, variables, jit(model.apply)
 
@@ -56,7 +53,7 @@ def changed(variables, name, change):
     ("samples", "dtype", "with_base"), [(10001, "float32", False), (1001, "bfloat16", False), (1001, "float32", True)]
 )
 def test_full_preset_shapes_and_parameter_count(samples, dtype, with_base):
-    model = build("inversion", CHALLENGE, **(ModelConfig().architecture | {"dtype": dtype, "remat": with_base}))
+    model = InversionConfig(dtype=dtype, remat=with_base).build(CHALLENGE)
     gathers, source_x = jax.ShapeDtypeStruct((4, 5, samples, 31), jnp.float32), jnp.zeros(5)
     base = jax.ShapeDtypeStruct((4, 300, 1259), jnp.float32) if with_base else None
     variables = jax.eval_shape(model.init, jax.random.key(0), gathers, source_x, base)
@@ -77,7 +74,7 @@ def test_full_preset_shapes_and_parameter_count(samples, dtype, with_base):
 
 
 def test_full_preset_has_the_originals_numbers():
-    model = build("inversion", CHALLENGE, **ModelConfig().architecture)
+    model = InversionConfig().build(CHALLENGE)
     assert (model.embedding, model.heads, model.layers, model.dropout) == (512, 8, 6, 0.1)
 
 
@@ -87,7 +84,7 @@ def test_full_preset_has_the_originals_numbers():
 @pytest.mark.parametrize(("output", "low", "high"), [("softplus", 0.0, np.inf), ("bounded", 1.5, 4.5)])
 def test_outputs_start_near_the_bounds_geometric_mean_and_keep_their_range(output, low, high):
     _, variables, _ = start()
-    apply = jit(build("inversion", SMALL, **(FIELDS | {"output": output})).apply)
+    apply = jit(InversionConfig(**FIELDS | {"output": output}).build(SMALL).apply)
     velocity = apply(variables, GATHERS, SOURCE_X)
     assert velocity.shape == (2, 20, 33)
     assert abs(float(velocity.mean()) - (1.5 * 4.5) ** 0.5) < 0.1
@@ -156,19 +153,17 @@ def test_bfloat16_is_near_float32_and_remat_is_equal():
     _, variables, apply = start()
     velocity = apply(variables, GATHERS, SOURCE_X)
     for changes, tolerance in (({"dtype": "bfloat16"}, 0.02), ({"remat": True}, 1e-5)):
-        model = build("inversion", SMALL, **(FIELDS | changes))
+        model = InversionConfig(**FIELDS | changes).build(SMALL)
         other = jit(model.apply)(variables, GATHERS, SOURCE_X)
         assert other.dtype == jnp.float32
         np.testing.assert_allclose(other, velocity, rtol=tolerance)
 
 
 def test_bad_fields_are_the_users():
-    with pytest.raises(UserError, match=r"model\.name is 'unet'; known: inversion"):
-        build("unet", SMALL)
     with pytest.raises(UserError, match=r"model\.embedding 16 is not a multiple of model\.heads 3"):
-        build("inversion", SMALL, **(FIELDS | {"heads": 3}))
+        InversionConfig(**FIELDS | {"heads": 3})
     with pytest.raises(UserError, match=r"model\.channels"):
-        build("inversion", SMALL, **(FIELDS | {"channels": ()}))
+        InversionConfig(**FIELDS | {"channels": ()})
 
 
 # ---- the parts
@@ -198,35 +193,13 @@ def test_attention_by_hand():
     np.testing.assert_allclose(attention(query, key, value).ravel(), [3.0, 3.0], rtol=1e-6)
 
 
-def test_averaging_matrix_by_hand():
-    np.testing.assert_allclose(averaging_matrix(4, 2), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
-    np.testing.assert_allclose(averaging_matrix(3, 2), [[0.5, 0.5, 0], [0, 0.5, 0.5]])
-    np.testing.assert_allclose(averaging_matrix(1, 2), [[1], [1]])
-
-
-def test_interpolation_matrix_by_hand():
-    np.testing.assert_allclose(interpolation_matrix(2, 4), [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
-    np.testing.assert_allclose(interpolation_matrix(3, 3), np.eye(3))
-
-
-@given(size=st.integers(1, 40), new_size=st.integers(1, 60))
-def test_resampling_keeps_constants_and_commutes_with_the_mirror(size, new_size):
-    for matrix in (averaging_matrix(size, new_size), interpolation_matrix(size, new_size)):
-        assert matrix.shape == (new_size, size) and matrix.min() >= 0
-        np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)
-        np.testing.assert_allclose(matrix, matrix[::-1, ::-1], atol=1e-5)
-
-
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (3, 1), (2, 3)])
 def test_patches_come_back(rows, columns):
     x = jnp.arange(2 * 6 * 6 * 2.0).reshape(2, 6, 6, 2)
     np.testing.assert_array_equal(from_patches(to_patches(x, rows, columns), rows, columns), x)
 
 
-def test_patches_and_resampling_know_rows_from_columns():
+def test_patches_know_rows_from_columns():
     x = jnp.arange(6.0).reshape(1, 2, 3, 1)
     np.testing.assert_array_equal(to_patches(x, 2, 1)[0, 0], [[0, 3], [1, 4], [2, 5]])
     np.testing.assert_array_equal(to_patches(x, 1, 2)[0, :, 1], [[2, 0], [5, 0]])  # padded with zeros
-    np.testing.assert_allclose(
-        resample(x, averaging_matrix(2, 1), averaging_matrix(3, 3))[0, :, :, 0], [[1.5, 2.5, 3.5]]
-    )

@@ -67,7 +67,7 @@ def plain_loop(medium: Medium, ends: Acquisition, layout):
 )
 def test_adjoint_of_the_linearised_loop(memory, windows, free_surface, boundary):
     with jax.enable_x64(True):
-        plan = Plan(TINY, CELL_M, None, 8, free_surface, True, boundary, windows, True, 0.0, False, memory, True)
+        plan = Plan(TINY, CELL_M, None, 8, free_surface, None, boundary, windows, True, 0.0, False, memory, True, 1)
         inside = medium(jnp.asarray(model(dtype=np.float64)), plan)
         ends = acquisition(jnp.asarray(plan.ricker[1]), plan)
         rng = np.random.default_rng(0)
@@ -98,7 +98,7 @@ def test_adjoint_of_the_linearised_loop(memory, windows, free_surface, boundary)
 @pytest.mark.parametrize("boundary", ["damping", "cpml"])
 def test_padded_fields_and_fields_with_a_rim_give_the_same(boundary):
     with jax.enable_x64(True):
-        plan = Plan(TINY, CELL_M, None, 2, False, True, boundary, True, True, 4e-3, False, "store", True)
+        plan = Plan(TINY, CELL_M, None, 2, False, None, boundary, True, True, 4e-3, False, "store", True, 1)
         inside = medium(jnp.asarray(model(dtype=np.float64)), plan)
         ends = acquisition(jnp.asarray(plan.ricker[1]), plan)
 

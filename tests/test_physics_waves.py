@@ -27,7 +27,7 @@ DEEP = dataclasses.replace(
     receiver_z_m=300.0,
     v_max_km_s=2.5,
 )
-run = partial(simulate, spacing_m=CELL_M, like_survey=False, windows=False)
+run = partial(simulate, spacing_m=CELL_M, reference=None, windows=False)
 
 
 def analytic(survey: Survey, sources=None) -> np.ndarray:
@@ -85,7 +85,7 @@ def test_free_surface_is_an_image_of_opposite_sign(boundary):
 
 def leapfrog(free_surface: bool = False, boundary: str = "damping") -> tuple[Leapfrog, Medium]:
     known = boundary.replace("walls", "damping")
-    plan = Plan(TINY, CELL_M, None, 8, free_surface, False, known, False, True, 0.0, False, "store", False)
+    plan = Plan(TINY, CELL_M, None, 8, free_surface, None, known, False, True, 0.0, False, "store", False, 1)
     inside = medium(jnp.asarray(model(dtype=np.float64)), plan)
     if boundary == "walls":
         inside = inside._replace(damp=inside.damp * 0)
@@ -158,6 +158,15 @@ def test_windows_change_nothing_and_vmap_equals_a_loop():
     for together in (simulate(both, TINY, spacing_m=CELL_M), mapped):
         assert together.shape == (2, *TINY.gathers_shape) and together.dtype == jnp.float32
         assert relative(together, np.stack(alone)) < 1e-5
+
+
+def test_numbers_of_any_kind_are_computed_in_single_precision():
+    v = np.round(model())
+    right = run(v, TINY)
+    for kind in ("i8", "u1", "f2", "bfloat16", ">f4", ">f8", ">i2"):
+        found = run(v.astype(kind), TINY)
+        assert found.dtype == jnp.float32
+        np.testing.assert_array_equal(found, right)
 
 
 def test_double_precision_agrees():

@@ -102,7 +102,7 @@ def run(tmp_path):
 def test_report_of_a_full_run(run):
     systems = {
         "ensemble": summarise([("<script>x</script>", TRUTH, TRUTH * 1.1)], SURVEY),
-        "linear baseline": summarise([("<script>x</script>", TRUTH, TRUTH * 1.05)], SURVEY),
+        "linear regression": summarise([("<script>x</script>", TRUTH, TRUTH * 1.05)], SURVEY),
     }
     (run / "scores.json").write_text(json.dumps(systems))
     lines = [{"step": k, "epoch": k, "train/loss": 1 / k, "validation/mape": 0.2 / k, "validation/linear_mape": 0.08}
@@ -110,8 +110,8 @@ def test_report_of_a_full_run(run):
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"cut": ')
     plots.save(plots.comparison(TRUTH, TRUTH, SURVEY), run / "figures" / "prediction_best.png")
     text = report(run).read_text()
-    assert "The ensemble does not beat the linear baseline: its MAPE, 10.00 %" in text
-    assert "Best validation MAPE 10.00 % at epoch 2, not below the linear baseline&#x27;s 8.00 %" in text
+    assert "The ensemble does not beat the linear regression: its MAPE, 10.00 %" in text
+    assert "Best validation MAPE 10.00 % at epoch 2, not below the linear regression&#x27;s 8.00 %" in text
     assert text.count("data:image/png;base64,") == 3
     assert "&lt;script&gt;x" in text and "<script>" not in text and "run &lt;b&gt;1" in text
     assert "src=" in text and "http" not in text  # nothing is loaded from elsewhere

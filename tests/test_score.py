@@ -111,8 +111,8 @@ def test_verdict_and_table_do_not_flatter():
     def scores(mape: float) -> dict:
         return {"mape": mape, "mae": 0.1, "rmse": 0.2, "ssim": None}
 
-    systems = {"ensemble": scores(0.05), "median profile": scores(0.1), "linear baseline": scores(0.04)}
+    systems = {"ensemble": scores(0.05), "median profile": scores(0.1), "linear regression": scores(0.04)}
     good, bad = verdict(systems)
     assert good == "The ensemble's MAPE, 5.00 %, is 0.50 of the median profile's 10.00 %: better."
-    assert bad.startswith("The ensemble does not beat the linear baseline: its MAPE, 5.00 %, is 1.25 of")
+    assert bad.startswith("The ensemble does not beat the linear regression: its MAPE, 5.00 %, is 1.25 of")
     assert table(systems)[1] == ("ensemble", "5.00 %", "0.1000", "0.2000", "-")

@@ -1,7 +1,9 @@
 """The simulate front door: layout, shards, resuming after a kill, workers that end, and what it refuses."""
 
+import dataclasses
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +25,10 @@ from jax_inversion.data.folders import (
     write_sample,
 )
 from jax_inversion.errors import RunError, UserError
+from jax_inversion.physics.settings import SimulatorConfig
 from jax_inversion.simulate import simulate
+from jax_inversion.simulation import Job
+from jax_inversion.simulation.record import RECORD
 from jax_inversion.survey import Survey
 
 TINY = Survey(
@@ -118,7 +123,7 @@ def test_shards_side_by_side_make_the_same_set(whole: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="follows processes in /proc")
-def test_killed_run_leaves_no_process_and_is_completed_by_the_next(whole: Path, tmp_path: Path, capsys) -> None:
+def test_killed_run_leaves_no_process_and_is_completed_by_the_next(whole: Path, tmp_path: Path, caplog) -> None:
     out = tmp_path / "set"
     run = command(tmp_path, out, "--count", COUNT, "--workers", 1)
     wait_for(lambda: out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()), "a sample")
@@ -132,8 +137,9 @@ def test_killed_run_leaves_no_process_and_is_completed_by_the_next(whole: Path, 
     (torn / "inside").mkdir(parents=True)
     others = out / ".layered-s3-00000999.abcdefgh.partial"  # another shard's, at work
     others.mkdir()
+    caplog.set_level("INFO", logger="jax_inversion")
     simulate(out, COUNT, seed=SEED, geology=PRESET, workers=2, survey=TINY)
-    assert f"of {COUNT} samples are there already" in capsys.readouterr().out
+    assert f"of {COUNT} samples are there already" in caplog.text
     assert not torn.exists() and others.exists()
     assert content(out) == content(whole)
 
@@ -157,14 +163,15 @@ def test_interrupted_run_and_killed_worker_end_everything(victim: str, tmp_path:
     wanted = "interrupted; run the same command again" if victim == "run" else "its worker was killed by signal 9"
     assert wanted in said
     wait_for(lambda: not any(map(alive, workers)), "the workers' end")
-    assert not [p for p in (tmp_path / "set").iterdir() if p.name.startswith(".")]
+    assert [p.name for p in (tmp_path / "set").iterdir() if p.name.startswith(".")] == [RECORD]
 
 
-def test_existing_samples_are_left_alone(whole: Path, in_process, capsys) -> None:
+def test_existing_samples_are_left_alone(whole: Path, in_process, caplog) -> None:
+    caplog.set_level("INFO", logger="jax_inversion")
     before = {p: p.stat().st_mtime_ns for p in whole.rglob("*")}
     assert len(simulate(whole, 3, start=2, seed=SEED, geology=PRESET, survey=TINY)) == 3
     assert {p: p.stat().st_mtime_ns for p in whole.rglob("*")} == before
-    assert "3 of 3 samples are there already" in capsys.readouterr().out
+    assert "3 of 3 samples are there already" in caplog.text
 
 
 def test_truth_apart_and_given_models(whole: Path, in_process, tmp_path: Path) -> None:
@@ -197,11 +204,11 @@ def test_a_full_disk_leaves_nothing_partial(in_process, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))  # room for the gathers, not for all of the model
     try:
-        with pytest.raises(RunError, match=r"sample layered-s0-00000000: cannot write .*File too large"):
+        with pytest.raises(RunError, match=r"sample layered-s0-00000000: .*larger than a file may be there"):
             simulate(tmp_path, 1, geology=PRESET, survey=TINY)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert list(tmp_path.iterdir()) == []
+    assert [p.name for p in tmp_path.iterdir()] == [RECORD]
 
 
 def test_a_model_that_cannot_be_simulated_is_named(in_process, tmp_path: Path) -> None:
@@ -211,9 +218,63 @@ def test_a_model_that_cannot_be_simulated_is_named(in_process, tmp_path: Path) -
         simulate(tmp_path / "set", None, source=models, survey=TINY)
 
 
-def test_folder_of_another_survey_is_refused(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"shape is \(101, 3\), this survey's is \(51, 3\)"):
-        simulate(whole, 1, seed=SEED, geology=PRESET, survey=TINY.with_interval(2e-3))
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"survey": TINY.with_interval(2e-3)}, r"survey.dt_s 0.001 -> 0.002; survey.nt 101 -> 51"),
+        ({"survey": dataclasses.replace(TINY, peak_hz=20.0)}, r"survey.peak_hz 15.0 -> 20.0"),
+        ({"simulator": SimulatorConfig(spacing_m=2.5)}, r"simulator.spacing_m 5.0 -> 2.5"),
+        ({"simulator": SimulatorConfig(boundary="cpml")}, r"simulator.boundary 'damping' -> 'cpml'"),
+    ],
+)
+def test_samples_made_with_other_settings_do_not_pass_for_these(whole: Path, change: dict, said: str) -> None:
+    before = content(whole)
+    with pytest.raises(UserError, match=f"its samples were made with another {said}; give another --out"):
+        simulate(whole, 1, **({"seed": SEED, "geology": PRESET, "survey": TINY} | change))
+    assert content(whole) == before
+
+
+def test_gathers_of_models_that_have_changed_do_not_pass_for_theirs(whole: Path, in_process, tmp_path: Path) -> None:
+    models, out = shutil.copytree(whole, tmp_path / "models"), tmp_path / "set"
+    first, second = simulate(out, 2, source=models, truth=False, survey=TINY)
+    shutil.rmtree(out / second)
+    np.save(models / second / MODEL_FILE, np.full(TINY.model_shape, 2.0))
+    assert simulate(out, 2, source=models, truth=False, survey=TINY) == [first, second]  # not there, so made anew
+    np.save(models / first / MODEL_FILE, np.full(TINY.model_shape, 2.0))
+    with pytest.raises(UserError, match=f"made with another model {first}"):
+        simulate(out, 2, source=models, truth=False, survey=TINY)
+
+
+def test_a_sample_that_was_cut_short_is_made_again(whole: Path, in_process, tmp_path: Path) -> None:
+    out = shutil.copytree(whole, tmp_path / "set")
+    path = out / "layered-s3-00000001" / MODEL_FILE
+    path.write_bytes(path.read_bytes()[:-8])
+    simulate(out, COUNT, seed=SEED, geology=PRESET, survey=TINY)
+    assert path.stat().st_size == (whole / "layered-s3-00000001" / MODEL_FILE).stat().st_size
+
+
+def test_samples_that_nobody_knows_the_making_of_are_not_taken(whole: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(whole, tmp_path / "set")
+    (out / RECORD).unlink()
+    with pytest.raises(UserError, match=r"layered-s3-00000000 is there already and nothing says what it was made with"):
+        simulate(out, 1, seed=SEED, geology=PRESET, survey=TINY)
+
+
+def test_one_sample_is_never_in_both_sets(in_process, tmp_path: Path) -> None:
+    simulate(tmp_path / "train", 2, geology=PRESET, survey=TINY)
+    with pytest.raises(UserError, match="has layered-s0-00000001 already, and one sample cannot train and test"):
+        simulate(tmp_path / "test", 2, start=1, geology=PRESET, survey=TINY)
+    simulate(tmp_path / "test", 1, seed=1, geology=PRESET, survey=TINY)
+
+
+def test_a_mixture_draws_each_sample_from_its_seed_and_number() -> None:
+    job = Job(out=Path("set"), survey=TINY, seed=1, geology="layered:3 folded:1")
+    presets = [job.id_of(k).partition("-")[0] for k in range(400)]
+    assert presets == [geology.preset_of("layered:3 folded:1", 1, k) for k in range(400)]
+    assert presets.count("layered") == pytest.approx(300, abs=40) and set(presets) == {"layered", "folded"}
+    for wrong, said in (("layered:x", "right is a preset"), ("", "names no preset"), ("folded:-1", "folded:2")):
+        with pytest.raises(UserError, match=said):
+            geology.shares(wrong)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +285,6 @@ def test_folder_of_another_survey_is_refused(whole: Path, tmp_path: Path) -> Non
         ({"start": -1}, "--start is -1"),
         ({"seed": -1}, "--seed is -1"),
         ({"workers": -1}, "--workers is -1"),
-        ({"spacing_m": 0.0}, "--spacing is 0.0 m"),
         ({"count": None}, "--count N"),
         ({"blend": "a", "source": "b"}, "not both"),
         ({"blend": "nowhere"}, "nowhere: no such folder"),
@@ -244,4 +304,8 @@ def test_models_may_not_come_from_where_samples_go(whole: Path) -> None:
 
 def test_wrong_command_ends_with_code_2(capsys, tmp_path: Path) -> None:
     assert door.main(["--out", str(tmp_path / "set"), "--count", "1", "--geology", "lunar"]) == 2
-    assert capsys.readouterr().err.startswith("error: --geology 'lunar' is unknown")
+    assert capsys.readouterr().err.startswith("error: geology 'lunar' is unknown")
+    assert door.main(["--out", str(tmp_path / "set"), "--count", "1", "--spacing", "0"]) == 2
+    assert "simulator.spacing_m: Input should be greater than 0" in capsys.readouterr().err
+    assert door.main(["--out", str(tmp_path / "set"), "--count", "1", "--train.epochs", "3"]) == 2
+    assert "--train.* has no effect here" in capsys.readouterr().err

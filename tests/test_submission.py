@@ -1,6 +1,7 @@
 """Submissions: what is written is read back; each kind of malformed file is refused in one line that says why."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -40,10 +41,11 @@ IDS = st.text(st.characters(exclude_characters="/\\\0", exclude_categories=("Cs"
 
 @given(ids=st.lists(IDS, unique=True, min_size=1, max_size=4), data=st.data())
 def test_round_trip(tmp_path_factory, ids, data):
-    values = hnp.arrays(np.float64, SURVEY.model_shape, elements=st.floats(-1e300, 1e300))
+    values = hnp.arrays(np.float64, SURVEY.model_shape, elements=st.floats(0.3, 10.0))
     models = {sample_id: data.draw(values) for sample_id in ids}
     path = _write(tmp_path_factory.mktemp("round") / "s.npz", models)
-    check_submission(path, ids, SURVEY)
+    checked = check_submission(path, ids, SURVEY)
+    assert checked.samples == len(ids) and checked.high_km_s == max(model.max() for model in models.values())
     with read_submission(path) as submission:
         assert submission.ids == tuple(ids)
         for sample_id in ids:
@@ -68,6 +70,34 @@ def test_numpys_own_file_passes(tmp_path):
 def test_equal_models_give_equal_bytes(tmp_path):
     first, second = (_write(tmp_path / name, {"a": GOOD}).read_bytes() for name in ("1.npz", "2.npz"))
     assert first == second
+
+
+def test_where_it_comes_from_is_kept_in_the_comment(tmp_path):
+    for name, order in (("1.npz", ("b", "a")), ("2.npz", ("a", "b"))):
+        with SubmissionWriter(tmp_path / name, {key: [1.5, None, "é"] for key in order}) as writer:
+            writer.write("x", GOOD)
+    with read_submission(tmp_path / "1.npz") as submission:
+        assert submission.made_from == {"a": [1.5, None, "é"], "b": [1.5, None, "é"]}
+    with read_submission(_write(tmp_path / "3.npz", {"x": GOOD})) as submission:
+        assert submission.made_from is None
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+    with np.load(tmp_path / "1.npz", allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["x"], GOOD)
+    with zipfile.ZipFile(tmp_path / "3.npz", "a") as archive:
+        archive.comment = b"[1]"  # another program's
+    with read_submission(tmp_path / "3.npz") as submission:
+        assert submission.made_from is None
+    with pytest.raises(ValueError, match="65535"):
+        SubmissionWriter(tmp_path / "4.npz", {"a": "x" * 70_000})
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="is a folder; right is a file"), SubmissionWriter(tmp_path / "folder"):
+        raise AssertionError
+    with pytest.raises(UserError, match="the id is not UTF-8"), SubmissionWriter(tmp_path / "s.npz") as writer:
+        writer.write("s\udce9", GOOD)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
 def test_an_error_leaves_no_file_and_keeps_the_old_one(tmp_path):
@@ -105,6 +135,9 @@ def test_many_missing_ids_stay_one_line(tmp_path):
         (np.where(GOOD < 1.6, np.nan, GOOD), ("1 of 12 values are NaN or infinite",)),
         (np.where(GOOD < 1.7, -np.inf, GOOD), ("2 of 12 values are NaN or infinite",)),
         (np.full((3, 4), None, object), ("dtype is object", "right is float64")),
+        (GOOD.astype(">f8"), ("dtype is >f8", "right is float64")),
+        (1000 * GOOD, ("velocity from 1500 to", "km/s; plausible is 0.3 to 10 km/s")),
+        (GOOD - 1.5, ("velocity from 0 to", "plausible is 0.3 to 10 km/s")),
     ],
 )
 def test_a_wrong_array_is_named(tmp_path, model, words):
@@ -147,6 +180,25 @@ def test_a_flipped_byte_is_noticed(tmp_path):
     assert "sample a: damaged entry" in _refusal(path)
 
 
+def test_an_encrypted_entry_is_named(tmp_path):
+    path = _write(tmp_path / "s.npz", {"a": GOOD})
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags, in the entry and in the directory
+        data[data.index(signature) + offset] |= 1
+    path.write_bytes(data)
+    assert "sample a: the entry is encrypted" in _refusal(path, ("a",))
+
+
+def test_an_entry_with_more_behind_its_values_is_named(tmp_path):
+    path = _archive(tmp_path / "s.npz", {"a.npy": _npy(GOOD) + bytes(10**6)})
+    assert "sample a: damaged entry (damaged .npy file: more bytes in it than the 96" in _refusal(path, ("a",))
+
+
+def test_a_huge_header_takes_no_memory(tmp_path):
+    entry = b"\x93NUMPY\x02\x00" + (2**32 - 1).to_bytes(4, "little") + b"{"
+    assert "a header of 4294967295 bytes" in _refusal(_archive(tmp_path / "s.npz", {"a.npy": entry}), ("a",))
+
+
 def test_a_huge_promise_takes_no_memory(tmp_path):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**9)})
@@ -163,6 +215,9 @@ def test_a_truncated_file(tmp_path, keep):
 
 def test_not_there_and_not_an_archive(tmp_path):
     assert "no such file" in _refusal(tmp_path / "none.npz")
+    assert "is a folder" in _refusal(tmp_path)
+    os.mkfifo(tmp_path / "pipe.npz")
+    assert "is a named pipe" in _refusal(tmp_path / "pipe.npz")
     np.save(tmp_path / "s.npy", GOOD)
     assert "not a readable .npz" in _refusal(tmp_path / "s.npy")
 

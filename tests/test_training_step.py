@@ -162,7 +162,7 @@ def test_validation_scores_real_samples_and_teaches_the_weights_only(parts, stat
     learning = state.logits, state.logits_opt_state
     scores, (logits, _) = parts.validate(state.variables, learning, batch | {"count": np.int32(2)})
     config = tiny_config()
-    model = models.build(config.model.name, DECIMATED, **config.model.architecture)
+    model = config.model.build(DECIMATED)
     gathers, base = jnp.asarray(batch["gathers"] / 0.01), jnp.full((BATCH, *SURVEY.model_shape), 2.0)
     members = jax.jit(lambda v: ensemble.predict(model, v, gathers, models.source_x(DECIMATED), base))(state.variables)
     members, truth = members[:, :2], jnp.asarray(batch["velocity"][:2])

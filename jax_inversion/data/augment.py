@@ -4,12 +4,25 @@ A probability or width of zero leaves its step out of the compiled program.
 """
 
 import math
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..ranges import Fraction, NonNegative, Share
 from ..survey import mirror_gathers, mirror_velocity
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes to training samples, drawn anew for each member, sample and step."""
+
+    mirror: Share = 0.5  # probability
+    noise: NonNegative = 0.0  # standard deviation, in units of the data's
+    amplitude: Fraction = 0.0  # gains are uniform in 1 -+ this
+    shift_s: NonNegative = 0.0  # time shifts of a whole sample, uniform in -+ this
+    drop_traces: Fraction = 0.0  # probability of a dead trace
 
 
 def augment(
@@ -18,37 +31,31 @@ def augment(
     velocity: Float[Array, "x depth"],
     std: float | Float[Array, ""],
     dt_s: float,
-    *,
-    mirror: float = 0.0,
-    noise: float = 0.0,
-    amplitude: float = 0.0,
-    shift_s: float = 0.0,
-    drop_traces: float = 0.0,
+    settings: AugmentConfig,
     base: Float[Array, "gx gz"] | None = None,
 ) -> tuple[Float[Array, "shot time receiver"], Float[Array, "x depth"], Float[Array, "gx gz"] | None]:
-    """Gathers before normalisation, velocity and base of a changed sample; all settings are static.
+    """Gathers before normalisation, velocity and base of a changed sample; ``settings`` are static.
 
-    ``mirror`` is the probability of the lateral mirror: receivers and shots reversed, x of ``velocity`` and ``base``
-    too. ``shift_s`` delays the whole sample by a uniform time of -+ that. ``amplitude`` multiplies it by a uniform gain
-    in 1 -+ that. ``noise`` is the standard deviation of white noise in units of ``std``. ``drop_traces`` is the
-    probability that a trace is dead (zero).
+    The lateral mirror reverses receivers and shots, and x of ``velocity`` and ``base`` too. The noise is white, in
+    units of ``std``. A dead trace is zero.
     """
     mirror_key, shift_key, amplitude_key, noise_key, drop_key = jax.random.split(key, 5)
-    if mirror:
-        flip = jax.random.bernoulli(mirror_key, mirror)
+    if settings.mirror:
+        flip = jax.random.bernoulli(mirror_key, settings.mirror)
         gathers = jnp.where(flip, mirror_gathers(gathers), gathers)
         velocity = jnp.where(flip, mirror_velocity(velocity), velocity)
         base = None if base is None else jnp.where(flip, mirror_velocity(base), base)
-    if shift_s:
-        delay_s = jax.random.uniform(shift_key, minval=-shift_s, maxval=shift_s)
-        gathers = delay(gathers, delay_s / dt_s, math.ceil(shift_s / dt_s))
-    if amplitude:
+    if settings.shift_s:
+        delay_s = jax.random.uniform(shift_key, minval=-settings.shift_s, maxval=settings.shift_s)
+        gathers = delay(gathers, delay_s / dt_s, math.ceil(settings.shift_s / dt_s))
+    if settings.amplitude:
+        amplitude = settings.amplitude
         gathers = gathers * jax.random.uniform(amplitude_key, minval=1 - amplitude, maxval=1 + amplitude)
-    if noise:
+    if settings.noise:
         white = jax.random.normal(noise_key, gathers.shape, gathers.dtype)
-        gathers = gathers + noise * jnp.asarray(std, gathers.dtype) * white
-    if drop_traces:
-        alive = jax.random.bernoulli(drop_key, 1 - drop_traces, (gathers.shape[0], 1, gathers.shape[2]))
+        gathers = gathers + settings.noise * jnp.asarray(std, gathers.dtype) * white
+    if settings.drop_traces:
+        alive = jax.random.bernoulli(drop_key, 1 - settings.drop_traces, (gathers.shape[0], 1, gathers.shape[2]))
         gathers = jnp.where(alive, gathers, 0.0)
     return gathers, velocity, base
 

@@ -4,8 +4,8 @@ A sample is a folder named by its id with one ``.npy`` of (time, receiver) a sho
 velocity model. Whatever is wrong with a sample is a ``BadSample`` that names the path and the reason.
 """
 
-import sys
-import tokenize
+import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,18 @@ from typing import Literal
 
 import numpy as np
 
+from .. import npy
 from ..errors import UserError
-from ..files import save_array, write_aside
-from ..progress import track
+from ..files import open_plain, save_array, write_aside
+from ..progress import in_threads
 from ..survey import Survey
+from .amplitudes import LOUDEST, odd_amplitudes, rms
 
 PLAUSIBLE_KM_S = (0.3, 10.0)  # from loose sediment and gas to the fastest rocks of the crust and mantle
 MODEL_FILE = "vp_model.npy"
 LISTED = 200  # at most so many lines of faults in one message
-_MAGIC = b"\x93NUMPY"
+_EMPTY_ONES = ("analysis", "lost+found")  # folders that are no samples while they are empty: analyze's, the system's
+_log = logging.getLogger(__name__)
 
 
 def gather_files(survey: Survey) -> tuple[str, ...]:
@@ -55,7 +58,7 @@ def find_samples(root: Path | str, split: Literal["train", "test"] | None, surve
     """Samples under ``root``, sorted by id: those of ``root/split`` where that exists, else those in ``root`` itself.
 
     ``split=None`` takes those in ``root`` itself, or of both splits where it has them. Hidden and stray entries are
-    ignored with one line on stderr. ``UserError`` where there is no sample.
+    ignored, stray ones with a line in the log. ``UserError``: no sample, an id twice or one that is not UTF-8.
     """
     root = Path(root)
     if not root.is_dir():
@@ -70,44 +73,83 @@ def find_samples(root: Path | str, split: Literal["train", "test"] | None, surve
             f"{folders[0]}: no samples in it; looked for folders holding {', '.join(gather_files(survey))}"
             f" (and {MODEL_FILE} for training)"
         )
+    refuse_twins(samples)
     return sorted(samples, key=lambda sample: sample.id)
+
+
+def refuse_twins(samples: Sequence[Sample]) -> None:
+    """``UserError`` where two samples have one id: nothing could tell them apart, and none may both train and test."""
+    places: dict[str, Path] = {}
+    for sample in samples:
+        if (other := places.setdefault(sample.id, sample.path)) is not sample.path:
+            raise UserError(f"{other} and {sample.path} have one id; right is one sample of an id in all sets together")
 
 
 def _samples_in(folder: Path, survey: Survey) -> list[Sample]:
     wanted = {*gather_files(survey), MODEL_FILE}
     samples, ignored = [], []
     for entry in sorted(folder.iterdir()):
-        names = {p.name for p in entry.iterdir()} if entry.is_dir() and not entry.name.startswith(".") else None
-        # an empty folder is a sample that lost its files, not a stray folder: it is reported as bad later on
-        if names is not None and (not names or names & wanted):
+        if not entry.name.startswith(".") and entry.is_dir() and _is_sample(entry, wanted):
             samples.append(Sample(entry.name, entry))
-        else:
+        elif not entry.name.startswith("."):
             ignored.append(entry.name)
+    if odd := [ascii(sample.id) for sample in samples if not _is_text(sample.id)]:
+        raise UserError(
+            f"{folder}: sample ids that are not UTF-8: {', '.join(odd[:5])}; unpacked from another code page? "
+            "Give these folders other names"
+        )
     if ignored:
         shown = ", ".join(ignored[:5]) + (", ..." if len(ignored) > 5 else "")
-        print(f"{folder}: ignored {len(ignored)} that are not samples: {shown}", file=sys.stderr)
+        _log.info("%s: ignored %d that are not samples: %s", folder, len(ignored), shown)
     return samples
 
 
-def read_gathers(sample: Sample, survey: Survey) -> np.ndarray:
-    """The gathers (shot, time, receiver), float32. ``BadSample`` lists what is wrong with each of the files."""
+def _is_sample(entry: Path, wanted: set[str]) -> bool:
+    """Whether a folder is a sample, if only one that lost its files or may not be read: those are reported as bad."""
+    try:
+        names = {path.name for path in entry.iterdir()}
+    except PermissionError:
+        names = set()
+    return bool(names & wanted) or (not names and entry.name not in _EMPTY_ONES)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_gathers(sample: Sample, survey: Survey, digests: dict[str, str] | None = None) -> np.ndarray:
+    """The gathers (shot, time, receiver), float32. ``BadSample`` lists what is wrong with each of the files.
+
+    ``digests`` is given the SHA-256 of each good file's bytes, by the file's name.
+    """
     gathers = np.empty(survey.gathers_shape, np.float32)
     faults = []
     for shot, name in enumerate(gather_files(survey)):
-        found = _load(sample.path / name, survey.gathers_shape[1:], (np.float32,))
+        found = _load(sample.path / name, survey.gathers_shape[1:], {"float32": np.float32}, digests)
         if isinstance(found, str):
             faults.append(found)
+        elif (peak := max(float(found.max()), -float(found.min()))) > LOUDEST:
+            faults.append(f"{sample.path / name}: an amplitude of {peak:.3g}; plausible is up to {LOUDEST:g}")
         else:
             gathers[shot] = found
+    if not faults and not gathers.any():
+        faults.append(f"{sample.path}: the amplitudes of all shots are zero")
     if faults:
         raise BadSample(sample.id, faults)
     return gathers
 
 
-def read_velocity(sample: Sample, survey: Survey) -> np.ndarray:
-    """The velocity model (x, depth) in km/s as float32, from a float64 (the rule) or float32 file."""
+def read_velocity(sample: Sample, survey: Survey, digests: dict[str, str] | None = None) -> np.ndarray:
+    """The velocity model (x, depth) in km/s as float32, from a file of any real numbers (the rule: float64).
+
+    ``digests`` is given the SHA-256 of the file's bytes, if it is good.
+    """
     path = sample.path / MODEL_FILE
-    found = _load(path, survey.model_shape, (np.float64, np.float32))
+    found = _load(path, survey.model_shape, {"float64": np.floating, "other real numbers": np.integer}, digests)
     if isinstance(found, str):
         raise BadSample(sample.id, [found])
     low, high = PLAUSIBLE_KM_S
@@ -117,35 +159,83 @@ def read_velocity(sample: Sample, survey: Survey) -> np.ndarray:
     return found.astype(np.float32)
 
 
+def read_sample(
+    sample: Sample, survey: Survey, velocity: bool, digests: dict[str, str] | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Gathers and, with ``velocity``, the model. ``BadSample`` lists all that is wrong with the files of either."""
+    faults: list[str] = []
+    gathers = model = None
+    try:
+        gathers = read_gathers(sample, survey, digests)
+    except BadSample as bad:
+        faults.extend(bad.faults)
+    try:
+        model = read_velocity(sample, survey, digests) if velocity else None
+    except BadSample as bad:
+        faults.extend(bad.faults)
+    if gathers is None or faults:
+        raise BadSample(sample.id, faults)
+    return gathers, model
+
+
 def faults_of(sample: Sample, survey: Survey, velocity: bool) -> list[str]:
     """Everything that is wrong with a sample, a line for each of its files; empty where nothing is."""
-    faults: list[str] = []
-    for read in (read_gathers, read_velocity) if velocity else (read_gathers,):
+    try:
+        read_sample(sample, survey, velocity)
+    except BadSample as bad:
+        return list(bad.faults)
+    return []
+
+
+def check_samples(
+    samples: Sequence[Sample], survey: Survey, velocity: bool, skip_bad: bool = False, hint: str = ""
+) -> list[Sample]:
+    """The good samples. Bad ones raise one ``UserError`` that lists them all; ``skip_bad`` leaves them out instead.
+
+    Bad are those with a faulty file and those with amplitudes far from the others'. ``hint``: see ``refuse_bad``.
+    """
+
+    def check(sample: Sample) -> float | BadSample:
         try:
-            read(sample, survey)
+            return rms(read_sample(sample, survey, velocity)[0])
         except BadSample as bad:
-            faults.extend(bad.faults)
-    return faults
+            return bad
+
+    found = list(in_threads(check, samples, "checking samples"))
+    refused = refuse_odd(samples, found, skip_bad, hint)
+    return [sample for k, sample in enumerate(samples) if k not in refused]
 
 
-def check_samples(samples: Sequence[Sample], survey: Survey, velocity: bool, skip_bad: bool = False) -> list[Sample]:
-    """The good samples. Bad ones raise one ``UserError`` that lists them all; ``skip_bad`` leaves them out instead."""
-    found = [(s, faults_of(s, survey, velocity)) for s in track(samples, len(samples), "checking samples")]
-    refuse_bad([BadSample(s.id, faults) for s, faults in found if faults], len(samples), skip_bad)
-    return [s for s, faults in found if not faults]
+def refuse_odd(
+    samples: Sequence[Sample], found: Sequence[float | BadSample], skip_bad: bool, hint: str = ""
+) -> set[int]:
+    """Positions of the samples to leave out: bad ones, and those whose level (rms) is absurdly far from the others'.
+
+    Raises as ``refuse_bad`` does.
+    """
+    bad = {k: result for k, result in enumerate(found) if isinstance(result, BadSample)}
+    rows = [k for k in range(len(found)) if k not in bad]
+    for position, fault in odd_amplitudes([found[k] for k in rows]).items():
+        sample = samples[rows[position]]
+        bad[rows[position]] = BadSample(sample.id, [f"{sample.path}: {fault}"])
+    refuse_bad([bad[k] for k in sorted(bad)], len(samples), skip_bad, hint)
+    return set(bad)
 
 
-def refuse_bad(bad: Sequence[BadSample], total: int, skip_bad: bool) -> None:
-    """Raise one ``UserError`` for all bad samples, or say on stderr how many are left out."""
+def refuse_bad(bad: Sequence[BadSample], total: int, skip_bad: bool, hint: str = "") -> None:
+    """Raise one ``UserError`` for all bad samples, or say in the log how many are left out.
+
+    ``hint``: what the user would write to have them left out, where the door that is used has such an option.
+    """
     if not bad:
         return
     if skip_bad and len(bad) < total:
-        print(f"left out {len(bad)} bad of {total} samples, the first: {bad[0]}", file=sys.stderr)
+        _log.warning("left out %d bad of %d samples, the first: %s", len(bad), total, bad[0])
         return
     lines = [f"{one.sample_id}: {fault}" for one in bad for fault in one.faults]
     more = [f"... and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
-    hint = "none is left" if skip_bad else "mend them, or leave them out with --skip-bad"
-    raise UserError("\n  ".join([f"{len(bad)} of {total} samples are bad ({hint}):", *lines[:LISTED], *more]))
+    way = "none is left" if skip_bad else "mend them" + (f", or leave them out with {hint}" if hint else "")
+    raise UserError("\n  ".join([f"{len(bad)} of {total} samples are bad ({way}):", *lines[:LISTED], *more]))
 
 
 def write_sample(
@@ -170,33 +260,31 @@ def write_sample(
     return path
 
 
-def _load(path: Path, shape: tuple[int, ...], dtypes: tuple[type, ...]) -> np.ndarray | str:
-    """The finite array in ``path``, or the sentence that says what is wrong with it."""
+def _load(
+    path: Path, shape: tuple[int, ...], kinds: dict[str, type], digests: dict[str, str] | None
+) -> np.ndarray | str:
+    """The finite array in ``path``, or the sentence that says what is wrong with it; read once, hashed on the way."""
+    hasher = None if digests is None else hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            if reason := _not_npy(file.read(len(_MAGIC))):
-                return f"{path}: {reason}"
-        array = np.load(path, mmap_mode=None, allow_pickle=False)
+        with open_plain(path) as file:
+            header = npy.read_header(file)
+            if header.dtype.hasobject:
+                return f"{path}: holds pickled objects, not numbers"
+            if header.shape != shape:
+                return f"{path}: shape is {header.shape}; right is {shape}"
+            if not any(np.issubdtype(header.dtype, kind) for kind in kinds.values()):
+                return f"{path}: dtype is {header.dtype}; right is {' or '.join(kinds)}"
+            array = npy.read_values(file, header, hasher)
+    except UserError as error:  # not a file: it names the path
+        return str(error)
+    except npy.BadArray as error:
+        return f"{path}: {error}"
     except FileNotFoundError:
         return f"{path}: missing"
     except OSError as error:
         return f"{path}: cannot be read: {error.strerror or error}"
-    except (ValueError, EOFError, MemoryError, SyntaxError, tokenize.TokenError) as error:
-        pickled = "Object arrays" in str(error)
-        reason = "holds pickled objects, not numbers" if pickled else f"truncated or damaged .npy file ({error})"
-        return f"{path}: {' '.join(reason.split())}"
-    if array.shape != shape:
-        return f"{path}: shape is {array.shape}; right is {shape}"
-    if array.dtype not in dtypes:
-        return f"{path}: dtype is {array.dtype}; right is {' or '.join(d.__name__ for d in dtypes)}"
     if bad := array.size - np.count_nonzero(np.isfinite(array)):
         return f"{path}: {bad} of {array.size} values are NaN or infinite ({np.count_nonzero(np.isnan(array))} NaN)"
+    if digests is not None:
+        digests[path.name] = hasher.hexdigest()
     return array
-
-
-def _not_npy(start: bytes) -> str:
-    if start == _MAGIC:
-        return ""
-    if not start:
-        return "truncated: the file is empty"
-    return "a pickle, not an .npy file" if start[:1] == b"\x80" else "not an .npy file"

@@ -5,6 +5,8 @@ Times stay true: row k of every array is at t = k * interval, before and after.
 
 import functools
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,11 +15,24 @@ from scipy import signal
 
 from ..arrays import Gathers
 from ..errors import UserError
+from ..ranges import NonNegative, Positive
 
 STOPBAND_DB = 60.0  # attenuation above the new Nyquist frequency
 PASSBAND = 0.8  # of the new Nyquist frequency that passes unchanged
 BUTTERWORTH_ORDER = 4
 FLOOR = 1e-4  # of the global standard deviation: the least scale that a quiet shot or trace is divided by
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """From raw gathers to the network's input."""
+
+    dt_s: Positive = 1e-3
+    low_cut_hz: NonNegative = 0.0  # 0: no cut
+    high_cut_hz: NonNegative = 0.0
+    scaling: Literal["global", "shot", "trace"] = "global"
+    gain_power: NonNegative = 0.0  # amplitudes times (t / 1 s) ** gain_power
+    arcsinh: NonNegative = 0.0  # 0: off; otherwise asinh(arcsinh * a) / arcsinh after scaling and gain
 
 
 def decimate(
@@ -91,29 +106,27 @@ def normalise(
     gathers: Gathers,
     std: float | Float[Array, ""],
     dt_s: float,
-    scaling: str = "global",
-    gain_power: float = 0.0,
-    arcsinh: float = 0.0,
+    settings: PreprocessConfig,
 ) -> Gathers:
     """Divide by ``scales``, multiply by (t / 1 s) ** gain_power, then asinh(arcsinh * a) / arcsinh unless that is 0.
 
-    Jittable; ``dt_s``, ``scaling``, ``gain_power`` and ``arcsinh`` are static. Row 0 has the gain of row 1, so that the
+    Jittable; ``dt_s``, the gathers' interval, and ``settings`` are static. Row 0 has the gain of row 1, so that the
     inverse exists.
     """
-    scaled = gathers / scales(gathers, std, scaling) * _gain(gathers, dt_s, gain_power)
-    return jnp.arcsinh(arcsinh * scaled) / arcsinh if arcsinh else scaled
+    scaled = gathers / scales(gathers, std, settings.scaling) * _gain(gathers, dt_s, settings.gain_power)
+    return jnp.arcsinh(settings.arcsinh * scaled) / settings.arcsinh if settings.arcsinh else scaled
 
 
 def denormalise(
     normalised: Gathers,
     scale: Float[Array, "*batch s 1 r"],
     dt_s: float,
-    gain_power: float = 0.0,
-    arcsinh: float = 0.0,
+    settings: PreprocessConfig,
 ) -> Gathers:
     """The inverse of ``normalise``; ``scale`` is what ``scales`` gave for the gathers that went in."""
+    arcsinh = settings.arcsinh
     scaled = jnp.sinh(arcsinh * normalised) / arcsinh if arcsinh else normalised
-    return scaled / _gain(normalised, dt_s, gain_power) * scale
+    return scaled / _gain(normalised, dt_s, settings.gain_power) * scale
 
 
 def _gain(gathers: Gathers, dt_s: float, power: float) -> Float[Array, "*ones time 1"]:

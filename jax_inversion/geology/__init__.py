@@ -1,6 +1,5 @@
 """Random velocity models: pure, jittable functions of a random key and a survey."""
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -9,19 +8,10 @@ from ..arrays import Velocity
 from ..errors import UserError
 from ..survey import Survey
 from .blend import blend
-from .land import faulted, folded, layered
-from .marine import marine as _marine
-from .salt import salt as _salt
+from .mixture import preset_of, shares
+from .presets import PRESETS
 
-PRESETS: dict[str, Callable[[jax.Array, Survey], Velocity]] = {
-    "marine": _marine,
-    "layered": layered,
-    "folded": folded,
-    "faulted": faulted,
-    "salt": _salt,
-}
-
-__all__ = ["PRESETS", "blend", "draw"]
+__all__ = ["PRESETS", "blend", "draw", "preset_of", "shares"]
 
 
 @partial(jax.jit, static_argnames=("survey", "preset"))

@@ -1,7 +1,1 @@
-"""From a trained ensemble to a submission: jitted prediction, postprocessing, the file."""
-
-from .postprocess import postprocess
-from .predict import make_predict
-from .submission import SubmissionWriter, check_submission, read_submission
-
-__all__ = ["SubmissionWriter", "check_submission", "make_predict", "postprocess", "read_submission"]
+"""From a trained ensemble to a submission and its scores: prediction, postprocessing, the file, yardsticks."""

@@ -1,7 +1,6 @@
 """One jitted function from gathers to models: members, mirrored and noisy copies, averages."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -9,23 +8,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from .. import ensemble, models
-from ..data.preprocess import normalise
+from ..config import InferConfig
+from ..data.preprocess import PreprocessConfig, normalise
 from ..survey import Survey, mirror_gathers, mirror_velocity
 
 Predict = Callable[[dict, Array, Array | None, Array], tuple[Array, Array]]
 
 
 def make_predict(
-    model: nn.Module,
-    survey: Survey,
-    *,
-    std: float,
-    scaling: Literal["global", "shot", "trace"] = "global",
-    gain_power: float = 0.0,
-    arcsinh: float = 0.0,
-    mirror: bool = True,
-    noise_copies: int = 0,
-    noise_level: float = 0.0,
+    model: nn.Module, survey: Survey, std: float, preprocess: PreprocessConfig, settings: InferConfig
 ) -> Predict:
     """The jitted ``predict(variables, gathers, base, key) -> (mean, spread)`` of an ensemble.
 
@@ -42,12 +33,11 @@ def make_predict(
     source_x = models.source_x(survey)
 
     def members(variables: dict, gathers: Array, base: Array | None) -> Array:
-        scaled = normalise(gathers, std=std, dt_s=survey.dt_s, scaling=scaling, gain_power=gain_power, arcsinh=arcsinh)
-        return ensemble.predict(model, variables, scaled, source_x, base)
+        return ensemble.predict(model, variables, normalise(gathers, std, survey.dt_s, preprocess), source_x, base)
 
     def both_ways(variables: dict, gathers: Array, base: Array | None) -> Array:
         velocity = members(variables, gathers, base)
-        if not (mirror and survey.has_mirror):
+        if not (settings.mirror and survey.has_mirror):
             return velocity
         flipped_base = None if base is None else mirror_velocity(base)
         return (velocity + mirror_velocity(members(variables, mirror_gathers(gathers), flipped_base))) / 2
@@ -55,13 +45,13 @@ def make_predict(
     @jax.jit
     def predict(variables: dict, gathers: Array, base: Array | None, key: Array) -> tuple[Array, Array]:
         def add_copy(total: Array, copy_key: Array) -> tuple[Array, None]:
-            noise = noise_level * std * jax.random.normal(copy_key, gathers.shape, gathers.dtype)
+            noise = settings.noise_level * std * jax.random.normal(copy_key, gathers.shape, gathers.dtype)
             return total + both_ways(variables, gathers + noise, base), None
 
         total = both_ways(variables, gathers, base)
-        if noise_copies:  # a scan, so that memory does not grow with the copies
-            total, _ = jax.lax.scan(add_copy, total, jax.random.split(key, noise_copies))
-        velocity = total / (1 + noise_copies)
+        if settings.noise_copies:  # a scan, so that memory does not grow with the copies
+            total, _ = jax.lax.scan(add_copy, total, jax.random.split(key, settings.noise_copies))
+        velocity = total / (1 + settings.noise_copies)
         return ensemble.combine(velocity, variables["logits"]), jnp.std(velocity, axis=0)
 
     return predict

@@ -11,6 +11,7 @@ from ..metrics import mae, mape, mape_by_depth, rmse, ssim
 from ..survey import Survey
 
 BANDS = 8
+WORST = 5  # samples named
 _SSIM_CELLS = 7  # its window
 
 
@@ -43,6 +44,24 @@ def summarise(triples: Iterable[tuple[str, np.ndarray, np.ndarray]], survey: Sur
         "bands": _bands(at_depth, survey.spacing_m),
         "mape_at_depth": at_depth.tolist(),
     }
+
+
+def text(scores: dict[str, Any]) -> str:
+    """The scores as lines for a terminal."""
+    ranked = sorted(scores["per_sample"].items(), key=lambda item: -item[1])[:WORST]
+    similarity = "-" if scores["ssim"] is None else f"{scores['ssim']:.4f}"
+    lines = [
+        f"samples  {scores['samples']}",
+        f"MAPE     {scores['mape']:.5f}  ({100 * scores['mape']:.2f} %)",
+        f"MAE      {scores['mae']:.4f} km/s",
+        f"RMSE     {scores['rmse']:.4f} km/s",
+        f"SSIM     {similarity}",
+        "worst samples",
+        *(f"  {sample_id:<24} {100 * value:6.2f} %" for sample_id, value in ranked),
+        "MAPE by depth",
+        *(f"  {b['from_m']:6.0f} to {b['to_m']:6.0f} m {100 * b['mape']:6.2f} %" for b in scores["bands"]),
+    ]
+    return "\n".join(lines)
 
 
 def table(systems: Mapping[str, dict[str, Any]]) -> list[tuple[str, ...]]:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..arrays import Velocity
+from ..resampling import averaging_matrix, resample, resize
 from .blocks import Mix, layer_norm, transformer_layer
-from .grids import averaging_matrix, from_patches, interpolation_matrix, resample, to_patches
+from .patches import from_patches, to_patches
 
 BASE_PATCH = (8, 4)  # (depth, x) averages of the base that one token sees
 
@@ -18,7 +19,7 @@ class Decoder(nn.Module):
 
     The output is positive (``softplus``) or within the bounds (``bounded``) and starts near the bounds' geometric mean,
     which is 2.6 km/s for 1.5 to 4.5. With a ``base`` (batch, x, depth) km/s, the output is the base times the
-    exponential of a small correction, and starts at the base exactly.
+    exponential of a small correction, and starts at the base exactly; ``bounded`` then clips.
     """
 
     heads: int
@@ -53,18 +54,20 @@ class Decoder(nn.Module):
         """(batch, token, embedding): patches of the base's logarithm, averaged to some cells a token."""
         depths, xs = (tokens * patch for tokens, patch in zip(self.token_grid, BASE_PATCH, strict=True))
         coarse = jnp.log(base / self._start_km_s).transpose(0, 2, 1)[..., None]
-        coarse = resample(coarse, averaging_matrix(base.shape[2], depths), averaging_matrix(base.shape[1], xs))
+        sizes = zip(coarse.shape[1:3], (depths, xs), strict=True)
+        coarse = resample(coarse, *(averaging_matrix(*pair, whole_cells=True) for pair in sizes))
         patches = to_patches(coarse, *BASE_PATCH).astype(self.dtype)
         return nn.Dense(embedding, dtype=self.dtype, name="base")(patches).reshape(len(base), -1, embedding)
 
     def head(self, x, base):
         """Velocity on the decoder's grid, then linear interpolation, which keeps its bounds: far fewer exponentials."""
+        low, high, start = self.v_min_km_s, self.v_max_km_s, self._start_km_s
+        bounded = self.output == "bounded"
         if base is not None:
             zeros = nn.initializers.zeros
             correction = nn.Dense(1, kernel_init=zeros, name="correction")(x)
-            return base + base * self._resize(jnp.expm1(correction))
-        low, high, start = self.v_min_km_s, self.v_max_km_s, self._start_km_s
-        bounded = self.output == "bounded"
+            velocity = base + base * self._resize(jnp.expm1(correction))
+            return jnp.clip(velocity, low, high) if bounded else velocity
         bias = math.log((start - low) / (high - start)) if bounded else math.log(math.expm1(start))
         x = nn.Dense(1, kernel_init=nn.initializers.normal(0.01), name="velocity")(x) + bias
         return self._resize(low + (high - low) * jax.nn.sigmoid(x) if bounded else jax.nn.softplus(x))
@@ -75,6 +78,4 @@ class Decoder(nn.Module):
 
     def _resize(self, x):
         """(batch, depth, x, 1) of the decoder's grid to (batch, x, depth) of the survey."""
-        nx, nz = self.model_shape
-        to_depth, to_x = interpolation_matrix(x.shape[1], nz), interpolation_matrix(x.shape[2], nx)
-        return jnp.einsum("bzx,Zz,Xx->bXZ", x[..., 0], jnp.asarray(to_depth), jnp.asarray(to_x))
+        return resize(x[..., 0].transpose(0, 2, 1), self.model_shape)

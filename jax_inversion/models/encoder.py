@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..arrays import Gathers
+from ..resampling import averaging_matrix, resample
 from .blocks import conv_block, fourier, layer_norm, transformer_layer
-from .grids import averaging_matrix, resample, to_patches
+from .patches import to_patches
 
 
 class Encoder(nn.Module):
@@ -39,7 +40,8 @@ class Encoder(nn.Module):
         x = to_patches(gathers.astype(self.dtype).reshape(batch * shots, time, receivers, 1), *self.stem_patch)
         x = nn.Dense(self.channels[0], dtype=self.dtype, name="stem")(x)
         columns = x.shape[2]
-        receiver = jnp.asarray(averaging_matrix(receivers, columns)) @ jnp.asarray(self.receiver_x, jnp.float32)
+        means = jnp.asarray(averaging_matrix(receivers, columns, whole_cells=True))
+        receiver = means @ jnp.asarray(self.receiver_x, jnp.float32)
         source = jnp.broadcast_to(source_x[:, None], (shots, columns))
         receiver = jnp.broadcast_to(receiver[None, :], (shots, columns))
         where = jnp.concatenate([fourier(source), fourier(receiver), fourier(receiver - source)], axis=-1)
@@ -57,8 +59,8 @@ class Encoder(nn.Module):
                 2 if size >= 2 * tokens else 1 for size, tokens in zip(x.shape[1:3], self.token_grid, strict=True)
             ]
             x = nn.Dense(features, dtype=self.dtype, name=f"merge_{i}")(to_patches(x, *factors))
-        pools = [averaging_matrix(size, tokens) for size, tokens in zip(x.shape[1:3], self.token_grid, strict=True)]
-        return resample(x, *pools)
+        sizes = zip(x.shape[1:3], self.token_grid, strict=True)
+        return resample(x, *(averaging_matrix(*pair, whole_cells=True) for pair in sizes))
 
     def fuse(self, x, source_x, train: bool):
         """All shots' tokens attend to all shots' tokens; then those of one place become one, by a dense layer."""

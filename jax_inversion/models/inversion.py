@@ -1,11 +1,54 @@
-"""One member: shot gathers in, a velocity model out."""
+"""The mission's network, one member: shot gathers in, a velocity model out."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from ..arrays import Gathers, Velocity
+from ..errors import UserError
+from ..ranges import Count, CountOrZero, Fraction
+from ..survey import Survey
 from .decoder import Decoder
 from .encoder import Encoder
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """Shape of one member."""
+
+    name: Literal["inversion"] = "inversion"
+    embedding: Count = 512
+    heads: Count = 8
+    layers: Count = 6
+    dropout: Fraction = 0.1
+    channels: tuple[Count, ...] = (64, 128, 256)  # of the encoder's multi-scale stages
+    stem_patch: tuple[Count, Count] = (4, 1)  # (time samples, receivers) that one stem token covers
+    token_grid: tuple[Count, Count] = (16, 8)  # (time, receiver) tokens a shot after pooling
+    cross_source_layers: CountOrZero = 2
+    upsampling: tuple[Count, ...] = (256, 128, 64, 32)  # channels of the decoder's upsampling stages
+    output: Literal["softplus", "bounded"] = "softplus"  # a base is corrected by a factor, and clipped if bounded
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.embedding % self.heads:
+            raise UserError(f"model.embedding {self.embedding} is not a multiple of model.heads {self.heads}")
+        if min(self.channels, default=0) < 4:
+            raise UserError(f"model.channels is {self.channels}; right is at least one stage, of 4 or more channels")
+
+    def build(self, survey: Survey) -> "Inversion":
+        """The network for ``survey``, the one with the decimated time axis."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "name"}
+        return Inversion(
+            model_shape=survey.model_shape,
+            receiver_x=survey.fractions(survey.receiver_x_m),
+            v_min_km_s=survey.v_min_km_s,
+            v_max_km_s=survey.v_max_km_s,
+            **fields,
+        )
 
 
 class Inversion(nn.Module):
@@ -19,18 +62,18 @@ class Inversion(nn.Module):
     receiver_x: tuple[float, ...]
     v_min_km_s: float
     v_max_km_s: float
-    embedding: int = 512
-    heads: int = 8
-    layers: int = 6
-    dropout: float = 0.1
-    channels: tuple[int, ...] = (64, 128, 256)
-    stem_patch: tuple[int, int] = (4, 1)
-    token_grid: tuple[int, int] = (16, 8)
-    cross_source_layers: int = 2
-    upsampling: tuple[int, ...] = (256, 128, 64, 32)
-    output: str = "softplus"
-    dtype: str = "float32"
-    remat: bool = False
+    embedding: int
+    heads: int
+    layers: int
+    dropout: float
+    channels: tuple[int, ...]
+    stem_patch: tuple[int, int]
+    token_grid: tuple[int, int]
+    cross_source_layers: int
+    upsampling: tuple[int, ...]
+    output: str
+    dtype: str
+    remat: bool
 
     def setup(self):
         shared = {

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import UserError
+from ..resampling import window_means
 from ..survey import Survey
 
 HALF_WIDTH, KAISER_B = 4, 6.31  # Hicks (2002), table 1: half-width 4, monopole, good to half the Nyquist wavenumber
@@ -42,6 +43,11 @@ class Grid:
         nx, nz = self.inner_shape
         return nx + 2 * self.margin, nz + self.top + self.margin
 
+    def section_m(self, axis: int) -> tuple[float, float]:
+        """Where the section begins and ends along x (0) or depth (1): the outer walls of its first and last cell."""
+        half = self.survey.spacing_m / 2
+        return -half, (self.survey.model_shape[axis] - 1) * self.survey.spacing_m + half
+
     def centres_m(self, axis: int) -> np.ndarray:
         """Cell centres along x (0) or depth (1) in the survey's coordinates.
 
@@ -58,7 +64,11 @@ class Grid:
     def averaging(self) -> tuple[np.ndarray, np.ndarray]:
         """Matrices (X, x) and (Z, depth) that average the model over each cell, its edges replicated outwards."""
         return tuple(
-            _averaging(self.survey.model_shape[axis], self.survey.spacing_m, self.centres_m(axis), self.spacing_m)
+            window_means(
+                self.centres_m(axis) - self.spacing_m / 2,
+                self.centres_m(axis) + self.spacing_m / 2,
+                (np.arange(self.survey.model_shape[axis] + 1) - 0.5) * self.survey.spacing_m,
+            )
             for axis in (0, 1)
         )
 
@@ -72,7 +82,10 @@ class Grid:
         return weights - image
 
     def check_inside(self) -> None:
-        """``UserError`` when a source or receiver lies outside the grid, the absorbing margin included."""
+        """``UserError`` for a source or receiver more than a survey cell outside the section: in the absorbing layer.
+
+        (The challenge's last receiver is half a metre outside.)
+        """
         s = self.survey
         for what, axis, values in (
             ("source_x_m", 0, s.source_x_m),
@@ -80,13 +93,13 @@ class Grid:
             ("receiver_x_m", 0, s.receiver_x_m),
             ("receiver_z_m", 1, (s.receiver_z_m,)),
         ):
-            cells = self.centres_m(axis)
-            low, high = cells[0] - self.spacing_m / 2, cells[-1] + self.spacing_m / 2
+            low, high = self.section_m(axis)
             for value in values:
-                if not low <= value <= high:
-                    raise UserError(f"survey.{what} = {value} m lies outside the grid, which spans {low} to {high} m")
+                if not low - s.spacing_m <= value <= high + s.spacing_m:
+                    spans = f"the section spans {low:g} to {high:g} m"
+                    raise UserError(f"survey.{what} = {value:g} m lies in the absorbing layer; {spans}")
                 if axis == 1 and self.free_surface and value <= 0:
-                    raise UserError(f"survey.{what} = {value} m is not below the free surface at depth 0")
+                    raise UserError(f"survey.{what} = {value:g} m is not below the free surface at depth 0")
 
 
 def kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) -> Float[np.ndarray, "point cell"]:
@@ -94,12 +107,3 @@ def kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) 
     offset = (np.asarray(where_m, float)[:, None] - centres_m[None, :]) / spacing_m
     window = np.i0(KAISER_B * np.sqrt(np.maximum(1 - (offset / HALF_WIDTH) ** 2, 0))) / np.i0(KAISER_B)
     return np.where(np.abs(offset) < HALF_WIDTH, np.sinc(offset) * window, 0)
-
-
-def _averaging(fine: int, fine_m: float, centres_m: np.ndarray, coarse_m: float) -> np.ndarray:
-    """Overlap of each coarse cell with each fine one, rows summing to 1; outside counts as the edge's cell."""
-    walls_m = (np.arange(fine + 1) - 0.5) * fine_m
-    walls_m[0], walls_m[-1] = -np.inf, np.inf  # the edge cells reach out for ever
-    low = np.maximum(centres_m[:, None] - coarse_m / 2, walls_m[None, :-1])
-    high = np.minimum(centres_m[:, None] + coarse_m / 2, walls_m[None, 1:])
-    return np.maximum(high - low, 0) / coarse_m

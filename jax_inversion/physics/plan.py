@@ -4,7 +4,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 import jax
@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..arrays import Velocity
-from ..survey import Survey
+from ..survey import CHALLENGE_RUN, Reference, Survey
 from . import cpml, dispersion, stencil
-from .boundary import DAMPING_WIDTH_M, damping
+from .boundary import damping
 from .grid import Grid
 from .layout import Acquisition, Layout, Medium
 from .near_field import missing_static_field
@@ -23,6 +23,8 @@ from .wavelet import ricker
 
 COURANT_SAFETY = 0.98
 RICKER_S = 2.5  # in periods: the wavelet is over, down to 1e-9
+HIGHEST = 3.0  # in peak frequencies: above it a Ricker's amplitudes are below 0.3 % of the peak's
+CELLS_PER_WAVELENGTH = 3.0  # of the highest frequency; there gathers are within 2 %, at a third fewer within 5 to 7 %
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Plan:
     given_step_s: float | None
     order: int
     free_surface: bool
-    like_survey: bool
+    reference: Reference | None
     boundary: Literal["damping", "cpml"]
     windows: bool
     time_correction: bool
@@ -42,17 +44,23 @@ class Plan:
     keep_half: bool
     memory: Literal["store", "recompute"]
     given_wavelet: bool
+    threads: int  # that XLA runs a program on
 
     @property
     def like_spacing(self) -> float:
-        finer = self.survey.spacing_m <= self.spacing_m
-        return self.survey.spacing_m / self.spacing_m if self.like_survey and finer else 0.0
+        """The reference's spacing over this one; 0 where there is none to look like, or only a coarser one."""
+        ratio = self.reference.spacing_m / self.spacing_m if self.reference else 0.0
+        return ratio if ratio <= 1 else 0.0
 
     @property
     def like_step_s(self) -> float:
         if not self.time_correction:
             return self.step_s
-        return self.survey.dt_s if self.like_survey and self.survey.dt_s < self.step_s else 0.0
+        return self.reference.dt_s if self.reference and self.reference.dt_s < self.step_s else 0.0
+
+    def coarsest_spacing_m(self, slowest_km_s: float) -> float:
+        """The largest spacing that gives the highest frequency of the survey's wavelet enough cells a wavelength."""
+        return slowest_km_s * 1e3 / (HIGHEST * self.survey.peak_hz) / CELLS_PER_WAVELENGTH
 
     def courant_limit_s(self, fastest_km_s: float) -> float:
         return stencil.largest_step_s(self.spacing_m, fastest_km_s, self.order, self.like_spacing)
@@ -61,9 +69,14 @@ class Plan:
     def step_s(self) -> float:
         return self.given_step_s or COURANT_SAFETY * self.courant_limit_s(self.survey.v_max_km_s)
 
+    @property
+    def layer_m(self) -> float:
+        """Width of the damping layer, which the exact equation has to end in too."""
+        return (self.reference or CHALLENGE_RUN).layer_m
+
     @cached_property
     def grid(self) -> Grid:
-        margin = cpml.WIDTH_CELLS if self.boundary == "cpml" else round(DAMPING_WIDTH_M / self.spacing_m)
+        margin = cpml.WIDTH_CELLS if self.boundary == "cpml" else max(1, round(self.layer_m / self.spacing_m))
         return Grid(self.survey, self.spacing_m, margin, self.free_surface)
 
     @cached_property
@@ -98,7 +111,7 @@ class Plan:
             step_s=self.step_s,
             nz=self.grid.shape[1],
             steps=self.steps,
-            in_place=_threads() <= 1 + windows and not self.free_surface,
+            in_place=self.threads <= 1 + windows and not self.free_surface,
             source_steps=self.steps if self.given_wavelet else math.ceil(RICKER_S / self.survey.peak_hz / self.step_s),
             taps=taps,
             foot=max(rows[1], _extent(self.source_weights[1])[1]),
@@ -115,14 +128,16 @@ class Plan:
 
     @cached_property
     def near_field(self) -> np.ndarray:
-        fine_m = self.survey.spacing_m if self.like_survey else self.spacing_m / 8
+        fine_m = self.reference.spacing_m if self.reference else self.spacing_m / 8
         return np.asarray(missing_static_field(self.grid, self.layout.taps, fine_m))
 
     @cached_property
     def damping(self) -> np.ndarray:
         if self.boundary == "cpml":
             return np.zeros(self.grid.shape)
-        return np.asarray(damping(self.grid) * 1e-3)  # per m and per ms of the reference's units to s/m^2
+        cell_m = self.reference.spacing_m if self.reference else 0.0
+        per_m_and_ms = damping(self.grid, self.layer_m, cell_m)  # the reference's units; here s/m^2
+        return np.asarray(per_m_and_ms * 1e-3)
 
     @cached_property
     def source_matrices(self) -> tuple[np.ndarray, np.ndarray]:
@@ -155,10 +170,13 @@ def acquisition(terms: Float[Array, " step"], plan: Plan) -> Acquisition:
     return Acquisition(terms, *(jnp.asarray(w, terms.dtype) for w in weights))
 
 
-def _threads() -> int:
+def xla_threads() -> int:
     """How many threads XLA runs a program on; many where it is not a CPU's."""
-    if jax.default_backend() != "cpu":
-        return sys.maxsize
+    return _host_threads() if jax.default_backend() == "cpu" else sys.maxsize
+
+
+@cache  # as XLA itself asks once: what changes later in the process has no effect
+def _host_threads() -> int:
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return int(os.environ.get("PJRT_NPROC") or available or 1)
 

@@ -1,23 +1,24 @@
 """From a velocity model to shot gathers, in the survey's own sampling."""
 
+import math
 from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from ..arrays import Gathers, Velocity
 from ..errors import UserError
-from ..survey import Survey
+from ..survey import CHALLENGE_RUN, Reference, Survey
 from . import stencil
-from .plan import Plan, acquisition, medium
+from .plan import CELLS_PER_WAVELENGTH, HIGHEST, Plan, acquisition, medium, xla_threads
 from .propagator import propagate
 
 
 def simulate(
-    velocity_km_s: Velocity,
+    velocity_km_s: Real[Array | np.ndarray, "*batch x depth"],
     survey: Survey,
     *,
     spacing_m: float = 5.0,
@@ -25,8 +26,8 @@ def simulate(
     order: int = 8,
     boundary: Literal["damping", "cpml"] = "damping",
     free_surface: bool = False,
-    wavelet: Float[Array, " nt"] | None = None,
-    like_survey: bool = True,
+    reference: Reference | None = CHALLENGE_RUN,
+    wavelet: Float[Array | np.ndarray, " nt"] | None = None,
     windows: bool = True,
     time_correction: bool = True,
     keep_every_s: float = 4e-3,
@@ -38,9 +39,10 @@ def simulate(
     Constant-density acoustics, leapfrog in time, central differences of ``order`` 2, 4 or 8 in space on cells of
     ``spacing_m``. ``step_s`` defaults to just below the Courant limit of the survey's fastest velocity; the traces come
     back free of time dispersion (unless ``time_correction`` is off), every ``survey.dt_s``. ``wavelet`` (one sample
-    every ``survey.dt_s``) defaults to the survey's Ricker. ``like_survey`` reproduces data made with second-order
-    differences on the survey's own spacing and interval, as the challenge's were; without it the result tends to the
-    exact equation's. ``boundary`` is the challenge's damping layer or a CPML, which absorbs better; ``free_surface``
+    every ``survey.dt_s``) defaults to the survey's Ricker; of one that is given nothing above 3 x ``survey.peak_hz`` is
+    to be trusted. ``reference`` is the run whose data the gathers are to look like, the challenge's unless another is
+    named; with None they tend to the exact equation's. ``boundary`` is the challenge's damping layer (as wide as the
+    reference's, 350 m without one) or a CPML, which absorbs better; ``free_surface``
     makes depth 0 the surface of the sea. ``windows`` leaves out cells that no recorded wave visits (damping layer only:
     a CPML runs without).
 
@@ -50,18 +52,21 @@ def simulate(
     checkpoints instead, in about an eighth of the memory and less than twice the time.
     Positions of sources and receivers are not differentiated.
 
-    Raises ``UserError`` for a step above the Courant limit, velocities that are not positive and finite, a model of
-    another shape and a source or receiver outside the grid, before anything is compiled.
-    Under ``jit``, ``grad`` or ``vmap`` the model's values are not known; the survey's fastest velocity is then checked.
+    The work is done in float32, or in float64 for models in float64 where JAX has that switched on.
+
+    Raises ``UserError`` for a step above the Courant limit, fewer than 3 cells in the shortest wavelength (the slowest
+    velocity's at 3 x the peak frequency), velocities that are not positive and finite, a model of another shape and a
+    source or receiver in the absorbing layer, before anything is compiled. Under ``jit``, ``grad`` or ``vmap`` the
+    model's values are not known; the survey's slowest and fastest velocities are then checked.
     """
-    velocity = jnp.asarray(velocity_km_s)
+    velocity = _floats(velocity_km_s)
     plan = Plan(
         survey,
         float(spacing_m),
         step_s,
         order,
         free_surface,
-        like_survey,
+        reference,
         boundary,
         windows,
         time_correction,
@@ -69,6 +74,7 @@ def simulate(
         keep_half,
         memory,
         given_wavelet=wavelet is not None,
+        threads=xla_threads(),
     )
     _check(velocity, plan, wavelet)
     return _simulate(velocity, plan, wavelet)
@@ -92,6 +98,16 @@ def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None) -> Gat
     return sampled + jnp.expand_dims(near, tuple(range(sampled.ndim - 3)))
 
 
+def _floats(velocity: Array | np.ndarray) -> Velocity:
+    """Of a type to compute in: float64 stays (where JAX has it), everything else becomes float32."""
+    if not isinstance(velocity, jax.Array):
+        velocity = np.asarray(velocity)
+    if not jnp.issubdtype(velocity.dtype, jnp.floating) and not jnp.issubdtype(velocity.dtype, jnp.integer):
+        raise UserError(f"velocity holds {velocity.dtype}; every cell must be a number of km/s")
+    wide = jnp.issubdtype(velocity.dtype, jnp.floating) and velocity.dtype.itemsize >= 8
+    return jnp.asarray(velocity.astype(jnp.float64 if wide and jax.config.jax_enable_x64 else jnp.float32))
+
+
 def _check(velocity: Array, plan: Plan, wavelet: Array | None) -> None:
     survey = plan.survey
     for name, value, allowed in (
@@ -112,14 +128,21 @@ def _check(velocity: Array, plan: Plan, wavelet: Array | None) -> None:
     if plan.boundary == "cpml" and min(plan.grid.inner_shape) < plan.order:  # or its strips would overlap
         raise UserError(f"boundary cpml needs {plan.order} cells or more each way, not {plan.grid.inner_shape}")
     plan.grid.check_inside()
-    fastest = survey.v_max_km_s
+    slowest, fastest = survey.v_min_km_s, survey.v_max_km_s
     if not isinstance(velocity, jax.core.Tracer):
         values = np.asarray(velocity)  # in numpy, as jnp would trace even a known model inside somebody's jit
-        low, fastest = float(values.min()), float(values.max())
-        if not (np.isfinite(low) and np.isfinite(fastest)):
+        slowest, fastest = float(values.min()), float(values.max())
+        if not (np.isfinite(slowest) and np.isfinite(fastest)):
             raise UserError("velocity holds NaN or infinity; every cell must be a finite number of km/s")
-        if low <= 0:
-            raise UserError(f"velocity falls to {low:g} km/s; every cell must be above zero")
+        if slowest <= 0:
+            raise UserError(f"velocity falls to {slowest:g} km/s; every cell must be above zero")
+    coarsest_m = plan.coarsest_spacing_m(slowest)
+    if plan.spacing_m > coarsest_m * (1 + 1e-6):
+        raise UserError(
+            f"spacing_m {plan.spacing_m:g} leaves fewer than {CELLS_PER_WAVELENGTH:g} cells in the shortest wavelength:"
+            f" {slowest:g} km/s at {HIGHEST * survey.peak_hz:g} Hz, {HIGHEST:g} times the survey's peak_hz;"
+            f" at most {math.floor(coarsest_m * 100) / 100:g} m will do"
+        )
     limit_s = plan.courant_limit_s(fastest)
     if plan.step_s > limit_s:
         raise UserError(

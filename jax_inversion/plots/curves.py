@@ -69,7 +69,7 @@ def training_curves(lines: Sequence[Mapping[str, float]]) -> Figure:
     plain(axes[0, 0], "Training loss", "epoch", "loss")
     _members(axes[0, 1], lines, "train/mape", blue, "training", 100)
     _members(axes[0, 1], lines, "validation/mape", red, "validation, ensemble", 100, marker="o")
-    _line(axes[0, 1], lines, "validation/linear_mape", green, "validation, linear baseline", 100, linestyle="--")
+    _line(axes[0, 1], lines, "validation/linear_mape", green, "validation, linear regression", 100, linestyle="--")
     plain(axes[0, 1], "MAPE", "epoch", "MAPE (%)")
     terms = ("mape", "l2", "gradient", "total_variation", "physics")
     for term, colour in zip(terms, colours(len(terms)), strict=True):

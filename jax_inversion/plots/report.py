@@ -68,7 +68,12 @@ def report(run: Path | str) -> Path:
 
 def _summary(settings: configs.Config) -> str:
     survey, train = settings.survey, settings.train
-    base = {"none": "", "ridge": " on the linear baseline", "kernel": " on kernel regression"}[settings.model.base]
+    base = {
+        "none": "",
+        "profile": " on the median profile",
+        "linear": " on linear regression",
+        "kernel": " on kernel regression",
+    }[settings.base.regression]
     return (
         f"{settings.ensemble.members} members of {settings.model.name!r}{base}, {train.epochs} epochs of batches of "
         f"{train.batch_size}; {survey.shots} shots, {survey.receivers} receivers, {survey.duration_s:g} s every "
@@ -100,7 +105,7 @@ def _training_words(lines: Sequence[Mapping[str, float]]) -> Iterator[str]:
     baseline = best.get("validation/linear_mape")
     if baseline is not None:
         relation = "below" if best["validation/mape"] < baseline else "not below"
-        words += f", {relation} the linear baseline's {100 * baseline:.2f} %"
+        words += f", {relation} the linear regression's {100 * baseline:.2f} %"
     yield f"<p>{escape(words)}.</p>"
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from types import TracebackType
@@ -22,12 +23,21 @@ def in_one_line() -> Iterator[None]:
         yield
         return
     except UserError as error:
-        said = f"error: {error}"
+        said = f"error: {as_typed_here(str(error))}"
     except modal.exception.RemoteError as error:  # without words: the stage that ended has printed them
         said = f"error: {error}" if str(error) else ""
     if said:
         print(said, file=sys.stderr, flush=True)
     raise modal.exception.InputCancellation(said)
+
+
+def as_typed_here(message: str) -> str:
+    """A message of the front doors with their settings as a Modal command takes them.
+
+    ``--data.skip-bad true`` becomes ``--overrides "data.skip-bad=true"``.
+    """
+    setting = r"--([a-z]+\.[a-z_-]+)(?:[ =](true|false|\d[\w.,-]*\b))?"
+    return re.sub(setting, lambda found: f'--overrides "{found[1]}={found[2] or "..."}"', message)
 
 
 def hide_tracebacks() -> None:

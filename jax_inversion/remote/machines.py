@@ -8,19 +8,38 @@ from ..errors import UserError
 
 GPUS = ("A100-80GB", "A100-40GB", "L40S")  # the first one free is taken
 PRICES_OF = "May 2026"
-GPU_PRICES = {  # dollars an hour
-    "B200": 6.25, "H200": 4.54, "H100": 3.95, "A100-80GB": 2.50, "A100-40GB": 2.10, "A100": 2.50,
-    "L40S": 1.95, "A10": 1.10, "L4": 0.80, "T4": 0.59,
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    price: float  # dollars an hour
+    memory_gb: int
+    bandwidth_tb_s: float  # of its memory, as its maker gives it
+
+
+CARDS = {
+    "B200": Card(6.25, 180, 8.0),
+    "H200": Card(4.54, 141, 4.8),
+    "H100": Card(3.95, 80, 3.35),
+    "A100-80GB": Card(2.50, 80, 2.0),
+    "A100-40GB": Card(2.10, 40, 1.56),
+    "L40S": Card(1.95, 48, 0.864),
+    "A10": Card(1.10, 24, 0.6),
+    "L4": Card(0.80, 24, 0.3),
+    "T4": Card(0.59, 16, 0.32),
+}
+ALIASES = {"A10G": "A10", "A100": "A100-80GB"}  # A100 may be either; the dearer one is reckoned with
+SMALL_GB = 40  # the challenge's preset was laid out for a card of this memory or more
 CORE_PRICE, GIB_PRICE = 0.0472, 0.0080  # a physical core, a GiB of memory
 NONPREEMPTIBLE = 3.0  # times the price
 
-# Estimates for one sample, generous ones; nothing here was timed on a Modal machine.
-SIMULATE_CORE_S = 1.0  # 0.7 s measured on one core of another machine
+# Guesses for one sample, generous ones; nothing here was timed on a Modal machine.
+SIMULATE_CORE_S = 1.0  # 0.4 s measured on one core of another machine
 SIMULATE_GPU_S = 0.3
 CHECK_S, PACK_S = 0.1, 0.2
 TRAIN_S = 0.015  # a member and epoch, the challenge preset on an A100
 INFER_S = 0.5
+SHARD = 200  # simulated samples a container
 CHALLENGE_SAMPLES = {"train": 5500, "test": 150}
 
 
@@ -37,9 +56,10 @@ class Machine:
     preemptible: bool = True
 
     def price(self, gpus: Sequence[str]) -> float:
-        """Dollars an hour, with the dearest of ``gpus``."""
+        """Dollars an hour, with the dearest of ``gpus`` whose price is known; NaN where none is."""
         plain = self.cpu * CORE_PRICE + self.memory_gib * GIB_PRICE
-        return (plain + (max(map(gpu_price, gpus)) if self.gpu else 0)) * (1 if self.preemptible else NONPREEMPTIBLE)
+        dearest = max((price for gpu in gpus if (price := gpu_price(gpu)) > 0), default=math.nan) if self.gpu else 0.0
+        return (plain + dearest) * (1 if self.preemptible else NONPREEMPTIBLE)
 
     def text(self, gpus: Sequence[str]) -> str:
         """In words, such as ``A100-80GB, 8 cores, 64 GiB``."""
@@ -52,6 +72,7 @@ MACHINES = {
     "pipeline": CONDUCTOR,
     "simulate": CONDUCTOR,
     "infer_sharded": CONDUCTOR,
+    "check": Machine(cpu=0.5, memory_gib=4, limit_h=0.25, attempts=2),
     "unpack": Machine(cpu=2, memory_gib=8, limit_h=12, attempts=2),
     "analyze_data": Machine(cpu=4, memory_gib=16, limit_h=4, attempts=2),
     "prepare": Machine(cpu=8, memory_gib=32, limit_h=4, attempts=2),
@@ -64,10 +85,16 @@ MACHINES = {
 }
 
 
+def card(gpu: str) -> Card | None:
+    """The card of ``H100`` or ``h100:2``; None for one that the table lacks."""
+    name = gpu.partition(":")[0].upper().removesuffix("!")
+    return CARDS.get(ALIASES.get(name, name))
+
+
 def gpu_price(gpu: str) -> float:
     """Dollars an hour of ``H100`` or ``H100:2``; NaN for a type that the table lacks."""
-    name, _, count = gpu.partition(":")
-    return GPU_PRICES.get(name.upper(), math.nan) * int(count or 1)
+    found = card(gpu)
+    return found.price * int(gpu.partition(":")[2] or 1) if found else math.nan
 
 
 def gpu_list(option: str) -> list[str]:
@@ -88,6 +115,20 @@ def idle_gpus(gpus: Sequence[str]) -> str:
     return f"note: {several[0]}: training and inference use one GPU of a machine; the others are billed and stand idle"
 
 
+def about_cards(gpus: Sequence[str]) -> list[str]:
+    """What is to be said of the cards asked for: unknown ones, small ones, idle ones."""
+    lines = []
+    if unknown := [gpu for gpu in gpus if card(gpu) is None]:
+        known = ", ".join([*CARDS, *ALIASES])
+        lines.append(f"note: {', '.join(unknown)}: no price and no speed known here; known are {known}")
+    if small := [gpu for gpu in gpus if (found := card(gpu)) and found.memory_gb < SMALL_GB]:
+        lines.append(
+            f"note: {small[0]} has {card(small[0]).memory_gb} GB, the preset was laid out for {SMALL_GB} or more; "
+            'what should fit (a guess): --overrides "train.batch-size=1 train.accumulate=4"'
+        )
+    return [*lines, idle_gpus(gpus)] if idle_gpus(gpus) else lines
+
+
 def plan(
     *, epochs: int, members: int, gpus: Sequence[str], samples: Mapping[str, int] | None = None, simulated: bool = False
 ) -> str:
@@ -97,12 +138,13 @@ def plan(
     """
     samples = dict(samples or CHALLENGE_SAMPLES)
     total = sum(samples.values())
+    slower = CARDS["A100-80GB"].bandwidth_tb_s / (found.bandwidth_tb_s if (found := card(gpus[0])) else math.nan)
     hours = {"simulate_shard": total * SIMULATE_CORE_S / MACHINES["simulate_shard"].cpu / 3600} if simulated else {}
     hours |= {
         "analyze_data": total * CHECK_S / 3600,
         "prepare": samples["train"] * PACK_S / 3600,
-        "train": samples["train"] * epochs * members * TRAIN_S / 3600,
-        "generate_submission": samples["test"] * INFER_S / 3600,
+        "train": samples["train"] * epochs * members * TRAIN_S * slower / 3600,
+        "generate_submission": samples["test"] * INFER_S * slower / 3600,
         "score": (total * CHECK_S + 300) / 3600,
     }
     rows, started_h, sums = [], 0.05, [0.0, 0.0]  # three minutes to start a container and compile
@@ -110,22 +152,28 @@ def plan(
     for stage, h in [*hours.items(), ("pipeline", conducted)]:
         machine, count = MACHINES[stage], 1
         if stage == "simulate_shard":
-            count = min(machine.containers, max(1, round(h)))
+            count = min(machine.containers, sum(math.ceil(number / SHARD) for number in samples.values()))
         price = machine.price(gpus)
         expected = (h + started_h * count) * price
         most = count * machine.limit_h * machine.attempts * price
         sums = [sums[0] + expected, sums[1] + most]
-        rows.append((stage, f"{count} x {machine.text(gpus)}", f"{h / count + started_h:.2f}", expected, most))
+        rows.append((stage, f"{count} x {machine.text(gpus)}", _hours(h / count + started_h), expected, most))
     lines = [f"{'stage':<20} {'machines':<34} {'hours':>7} {'expected':>10} {'at most':>10}"]
     lines += [f"{s:<20} {m:<34} {h:>7} {dollars(e):>10} {dollars(u):>10}" for s, m, h, e, u in rows]
     lines.append(f"{'all':<20} {'':<34} {'':>7} {dollars(sums[0]):>10} {dollars(sums[1]):>10}")
     lines += [
         f"{samples['train']} train and {samples['test']} test samples, {epochs} epochs, {members} members; GPUs: "
         f"{' or '.join(gpus)}",
-        "hours are estimates; 'at most' is every attempt of every stage running into its time limit",
+        f"hours and 'expected' are guesses: {TRAIN_S} s a sample, member and epoch on an A100-80GB was never timed; "
+        "another card is reckoned as fast as its memory",
+        "'at most' is no guess: every attempt of every stage running into its time limit, on the dearest card",
         f"prices as listed in {PRICES_OF}; look up today's before a long run",
     ]
-    return "\n".join(filter(None, [*lines, idle_gpus(gpus)]))
+    return "\n".join([*lines, *about_cards(gpus)])
+
+
+def _hours(amount: float) -> str:
+    return "unknown" if math.isnan(amount) else f"{amount:.2f}"
 
 
 def dollars(amount: float) -> str:

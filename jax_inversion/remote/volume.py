@@ -5,8 +5,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
+
+import modal
 
 NAME = "speed-structure-vol"
 MOUNT = "/vol"
@@ -38,6 +41,53 @@ def fetch_command(path: Path | str, folder: Path | str) -> str:
     path, inside = Path(path), Path(path).relative_to(folder)
     place = Path("fetched") / inside.parent
     return f"fetch it with:  mkdir -p {place} && modal volume get --force {NAME} {inside} {place}/"
+
+
+class Listing:
+    """A path on a volume that is not mounted here: what the stages' checks ask of a ``Path``, through the client."""
+
+    def __init__(self, volume: modal.Volume, path: PurePosixPath | str = "/", kind: str = ""):
+        self.volume, self.path, self._kind = volume, PurePosixPath(path), kind
+
+    def __truediv__(self, name: str) -> "Listing":
+        return Listing(self.volume, self.path / name)
+
+    def __str__(self) -> str:
+        return f"{MOUNT}{self.path}"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def parent(self) -> "Listing":
+        return self if self.path == self.path.parent else Listing(self.volume, self.path.parent)
+
+    @cached_property
+    def kind(self) -> str:
+        """``DIRECTORY``, ``FILE``, or nothing where there is none."""
+        if self._kind or not self.name:
+            return self._kind or "DIRECTORY"
+        return next((other.kind for other in self.parent.iterdir() if other.name == self.name), "")
+
+    def is_dir(self) -> bool:
+        return self.kind == "DIRECTORY"
+
+    def is_file(self) -> bool:
+        return self.kind == "FILE"
+
+    def iterdir(self) -> Iterator["Listing"]:
+        try:
+            for entry in self.volume.iterdir(str(self.path), recursive=False):
+                yield Listing(self.volume, self.path / PurePosixPath(entry.path).name, entry.type.name)
+        except modal.exception.NotFoundError:
+            return
+
+    def read_text(self) -> str:
+        try:
+            return b"".join(self.volume.read_file(str(self.path))).decode()
+        except modal.exception.NotFoundError:
+            raise FileNotFoundError(str(self)) from None
 
 
 class _Tee:

@@ -1,6 +1,8 @@
-"""Samples made by the simulator: what one is made of, and the processes that make many."""
+"""Samples made by the simulator: what one is made of, the processes that make many, how they match recorded ones."""
 
-from .job import Job, ids_of, is_whole, make
-from .workers import core_count, run
+from .calibration import calibrate
+from .job import Job
+from .sets import make_set
+from .workers import core_count
 
-__all__ = ["Job", "core_count", "ids_of", "is_whole", "make", "run"]
+__all__ = ["Job", "calibrate", "core_count", "make_set"]

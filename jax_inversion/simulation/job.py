@@ -1,8 +1,11 @@
 """One simulated sample: its id, its model, its gathers, its files."""
 
-from dataclasses import dataclass
+import dataclasses
+import json
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -12,7 +15,9 @@ from .. import geology, physics
 from ..arrays import Velocity
 from ..data.folders import MODEL_FILE, Sample, find_samples, gather_files, read_velocity, write_sample
 from ..errors import UserError
-from ..files import save_array, write_aside
+from ..files import digest, save_array, write_aside
+from ..npy import BadArray, open_mapped
+from ..physics.settings import SimulatorConfig
 from ..survey import Survey
 
 BLENDED = 3  # models in one blend: the mean of many would be smooth
@@ -33,7 +38,13 @@ class Job:
     blend: Path | None = None
     source: Path | None = None
     truth: bool | Path = True
-    spacing_m: float = 5.0
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+    kind: Literal["folders"] = "folders"
+
+    @property
+    def place(self) -> Path:
+        """Where its samples go."""
+        return self.out
 
     @cached_property
     def models(self) -> list[Sample]:
@@ -41,56 +52,77 @@ class Job:
         root = self.blend or self.source
         return [s for s in find_samples(root, None, self.survey) if (s.path / MODEL_FILE).exists()]
 
+    @property
+    def set_name(self) -> str:
+        """What the ids of its samples begin with; given models keep their own."""
+        preset = "blend" if self.blend is not None else self.geology
+        return "given" if self.source is not None else f"{preset}-s{self.seed}"
 
-def ids_of(job: Job, ks: range) -> list[str]:
-    """Names of samples ``ks``: the same k has the same name in every run and shard."""
-    if job.source is not None:
-        return [sample.id for sample in job.models[ks.start : ks.stop]]
-    preset = "blend" if job.blend is not None else job.geology
-    return [f"{preset}-s{job.seed}-{k:08d}" for k in ks]
+    @cached_property
+    def made_from(self) -> dict[str, Any]:
+        """All that its samples depend on besides their number, fit for JSON: settings by section, models by digest."""
+        made = {"survey": self.survey.as_dict(), "simulator": dataclasses.asdict(self.simulator)}
+        made = json.loads(json.dumps(made))  # lists for tuples, as it is read back
+        if self.blend is None and self.source is None:
+            return made | {"models": {"geology": self.geology, "seed": self.seed}}
+        digests = {sample.id: digest(sample.path / MODEL_FILE) for sample in self.models}
+        return made | {"given" if self.source is not None else "blended": digests}
+
+    def id_of(self, k: int) -> str:
+        """The name of sample ``k``: the same in every run and shard."""
+        if self.source is not None:
+            return self.models[k].id
+        preset = "blend" if self.blend is not None else geology.preset_of(self.geology, self.seed, k)
+        return f"{preset}-s{self.seed}-{k:08d}"
+
+    def make(self, k: int) -> None:
+        """Draw, simulate and write sample ``k``, whole or not at all."""
+        velocity = self._velocity(k)
+        gathers = simulated(velocity, self.survey, self.simulator)
+        if isinstance(self.truth, Path):
+            with write_aside(self.truth / self.id_of(k)) as aside:
+                aside.mkdir()
+                save_array(aside / MODEL_FILE, np.asarray(velocity, np.float64))
+        write_sample(self.out, self.id_of(k), self.survey, gathers, velocity if self.truth is True else None)
+
+    def has(self, k: int) -> bool:
+        """Whether sample ``k`` lies in ``out`` with all its files, each of its full length."""
+        folder = self.out / self.id_of(k)
+        shape = self.survey.gathers_shape[1:]
+        wanted = [(folder / name, shape) for name in gather_files(self.survey)]
+        if self.truth:
+            place = folder if self.truth is True else self.truth / self.id_of(k)
+            wanted.append((place / MODEL_FILE, self.survey.model_shape))
+        try:
+            return all(open_mapped(path).shape == right for path, right in wanted)
+        except (OSError, BadArray, UserError):
+            return False
+
+    def _velocity(self, k: int) -> np.ndarray:
+        """The model (x, depth) of sample ``k`` in km/s, float32."""
+        if self.source is not None:
+            return read_velocity(self.models[k], self.survey)
+        if self.blend is not None:
+            return np.asarray(_blended(self, sample_key(self.seed, k)))
+        return drawn(self.survey, self.geology, self.seed, k)
 
 
-def is_whole(job: Job, sample_id: str) -> bool:
-    """Whether the sample lies in ``job.out`` with all its files, so that there is nothing left to do for it.
-
-    ``UserError`` where its gathers are of another survey's shape.
-    """
-    folder, names = job.out / sample_id, list(gather_files(job.survey))
-    truth = folder if job.truth is True else job.truth / sample_id if job.truth else None
-    wanted = [folder / name for name in names] + ([truth / MODEL_FILE] if truth else [])
-    if not all(path.is_file() for path in wanted):
-        return False
-    try:
-        shape = np.load(wanted[0], mmap_mode="r", allow_pickle=False).shape
-    except (OSError, ValueError, EOFError):
-        return False
-    expected = job.survey.gathers_shape[1:]
-    if shape != expected:
-        raise UserError(f"{wanted[0]}: shape is {shape}, this survey's is {expected}; give another --out")
-    return True
+def sample_key(seed: int, k: int) -> Array:
+    """What the model of sample ``k`` of a set is drawn from."""
+    return jax.random.fold_in(jax.random.key(seed), k)
 
 
-def make(job: Job, k: int) -> None:
-    """Draw, simulate and write sample ``k``, whole or not at all."""
-    (sample_id,) = ids_of(job, range(k, k + 1))
-    velocity = _velocity(job, k)
-    gathers = np.asarray(physics.simulate(velocity, job.survey, spacing_m=job.spacing_m))
+def drawn(survey: Survey, mixture: str, seed: int, k: int) -> np.ndarray:
+    """The random model (x, depth) of sample ``k`` of a set in km/s, float32."""
+    return np.asarray(geology.draw(sample_key(seed, k), survey, geology.preset_of(mixture, seed, k)))
+
+
+def simulated(velocity: Velocity, survey: Survey, simulator: SimulatorConfig) -> np.ndarray:
+    """Gathers (shot, time, receiver) of a model. ``ArithmeticError`` where they are not finite."""
+    gathers = np.asarray(physics.simulate(velocity, survey, **simulator.options))
     if not np.isfinite(gathers).all():
         raise ArithmeticError("the simulated gathers hold NaN or infinity")
-    velocity = np.asarray(velocity)
-    if isinstance(job.truth, Path):
-        with write_aside(job.truth / sample_id) as aside:
-            aside.mkdir()
-            save_array(aside / MODEL_FILE, velocity.astype(np.float64))
-    write_sample(job.out, sample_id, job.survey, gathers, velocity if job.truth is True else None)
-
-
-def _velocity(job: Job, k: int) -> Velocity:
-    """The model (x, depth) of sample ``k`` in km/s, float32."""
-    if job.source is not None:
-        return read_velocity(job.models[k], job.survey)
-    key = jax.random.fold_in(jax.random.key(job.seed), k)
-    return geology.draw(key, job.survey, job.geology) if job.blend is None else _blended(job, key)
+    return gathers
 
 
 def _blended(job: Job, key: Array) -> Velocity:

@@ -1,7 +1,8 @@
 """Training: state, step, optimiser, loop, checkpoints, tracking."""
 
 from .base import Base, fit_base
-from .checkpoints import Restored, list_checkpoints, resolve, restore
+from .catalogue import list_checkpoints, resolve
+from .checkpoints import Restored, restore
 from .loop import fit
 from .resume import check_run
 from .samples import Samples, split

@@ -42,7 +42,7 @@ def assemble(
         rate, clip_norm=settings.clip_norm, weight_decay=settings.weight_decay, accumulate=settings.accumulate
     )
     logits = optimiser.ensemble_weights()
-    model = models.build(config.model.name, survey, **config.model.architecture)
+    model = config.model.build(survey)
 
     def initial() -> TrainState:
         gathers = jnp.zeros((1, *survey.gathers_shape), jnp.float32)

@@ -1,26 +1,42 @@
-"""Where the baselines without a network join training: predictions for every sample of the store, on a coarse grid."""
+"""Where the baselines without a network join training: fitted once for a run, and kept beside its store."""
 
-import sys
+import dataclasses
+import hashlib
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
-from .. import losses
+from .. import regression
 from ..config import Config
-from ..models import ridge
-from ..models.grids import cell_means
+from ..data.preprocess import normalise
+from ..data.store import Store
+from ..files import digest_json, open_plain, write_aside
+from ..losses import mape
+from ..regression import baselines
+from ..resampling import cell_means, resize
 from .samples import Samples, coarse_shape
-from .step import resize_base
+
+_LAYOUT = 1  # of the file, and of what the same settings give: raise it when either changes
+_CHUNK = 64  # samples
+_META = "meta"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """The fitted baselines: the linear one always, and the one that the networks correct.
+    """The fitted baselines, the median profile and linear regression always, and the one that the networks correct.
 
     ``grids`` (sample, gx, gz) float32 km/s has a row for each sample of the store, None where the networks correct
     nothing: predictions with the sample itself left out for training samples, plain ones for validation samples.
-    ``arrays`` is what prediction needs, kept in every checkpoint. ``mape`` has each baseline's validation score.
+    ``arrays`` is what prediction needs (see ``regression``), kept in every checkpoint. ``mape`` has each baseline's
+    validation score.
     """
 
     grids: np.ndarray | None
@@ -28,30 +44,104 @@ class Base:
     mape: Mapping[str, float]
 
 
-def fit_base(config: Config, samples: Samples) -> Base | None:
-    """Fit the baselines to the training samples; None, with a word, where the survey has no mirror symmetry."""
-    store, section = samples.store, config.model
-    survey = store.survey
-    if not survey.has_mirror:
-        print(f"no baselines: the survey is {survey.mirror_error_m} m off its mirror image", file=sys.stderr)
-        return None
-    settings = {"dt_s": survey.dt_s, "interval_s": section.base_dt_s, "std": store.std}
-    inputs = ridge.features(store.gathers, **settings)
-    logarithms = (np.log(store.velocities[row]) for row in samples.train)
-    targets = cell_means(logarithms, coarse_shape(survey, section.base_spacing_m))
-    arrays, points = ridge.project(inputs[samples.train])
-    arrays |= {name: np.float32(value) for name, value in settings.items()}
-    others = ridge.components(arrays, inputs[samples.validation])
-    grids, mape = None, {}
-    penalties = {"linear": section.ridge_penalty, "laplace": section.kernel_penalty}
-    for kernel in dict.fromkeys(["linear", section.base_kernel or "linear"]):
-        fitted, left_out = ridge.fit(kernel, points, arrays["signs"], targets, penalties[kernel])
-        arrays |= {f"{kernel}_{name}": array for name, array in fitted.items()}
-        validated = ridge.apply(kernel, fitted, others, arrays["signs"])
-        fine = (resize_base(grid, survey.model_shape) for grid in validated)
+def fit_base(config: Config, samples: Samples, path: Path | None = None) -> Base:
+    """The baselines of the training samples: read from ``path`` if just these were fitted before, else fitted now.
+
+    What is fitted is kept in ``path``. A file there that is damaged is named, and replaced.
+    """
+    made_from = _made_from(config, samples)
+    if path is not None and (kept := _load(path, made_from)):
+        return kept
+    base = _fit(config, samples)
+    if path is not None:
+        _save(path, made_from, base)
+    return base
+
+
+def base_input(config: Config, gathers: np.ndarray, std: float, dt_s: float) -> np.ndarray:
+    """Decimated gathers (n, shot, time, receiver) as the baselines take them: see ``BaseConfig.input``."""
+    if config.base.input == "arcsinh":
+        return np.asarray(gathers)
+    return np.asarray(normalise(jnp.asarray(gathers), std, dt_s, config.preprocess))
+
+
+def _fit(config: Config, samples: Samples) -> Base:
+    store, section, train = samples.store, config.base, samples.train
+    if not store.survey.has_mirror:
+        log.info(
+            f"the survey is {store.survey.mirror_error_m:g} m off its mirror image: regression without mirrored copies"
+        )
+    arrays = baselines.settings_arrays(section, store.survey.dt_s, store.std)
+    inputs = _features(config, store, arrays)
+    logarithms = (np.log(store.velocities[row]) for row in train)
+    targets = cell_means(logarithms, coarse_shape(store.survey, section.spacing_m))
+    found = baselines.fit(section, inputs[train], targets, store.survey.has_mirror)
+    arrays |= {"profile": baselines.median_profile(store.velocities, train)} | found.arrays
+    grids, scores = None, {}
+    for name in regression.fitted(arrays):
+        validated = baselines.grids(arrays, name, inputs[samples.validation])
+        grid = np.empty((len(store), *validated.shape[1:]), np.float32)
+        grid[samples.validation] = validated
+        grid[train] = found.left_out.get(name, arrays["profile"])  # last, for where none validates, training rows do
+        fine = (resize(grid[row], store.survey.model_shape) for row in samples.validation)
         truths = (store.velocities[row] for row in samples.validation)
-        mape[kernel] = float(np.mean([losses.mape(g, t) for g, t in zip(fine, truths, strict=True)]))
-        if kernel == section.base_kernel:
-            grids = np.empty((len(store), *targets.shape[1:]), np.float32)
-            grids[samples.train], grids[samples.validation] = left_out, validated
-    return Base(grids, arrays, mape)
+        scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
+        if name == section.regression:
+            grids = grid
+    return Base(grids, arrays, scores)
+
+
+def _features(config: Config, store: Store, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    settings = [float(arrays[name]) for name in ("dt_s", "interval_s", "gain")]
+    chunks = (store.gathers[k : k + _CHUNK] for k in range(0, len(store), _CHUNK))
+    inputs = (base_input(config, chunk, store.std, store.survey.dt_s) for chunk in chunks)
+    return np.concatenate([regression.features(chunk, *settings) for chunk in inputs])
+
+
+def _made_from(config: Config, samples: Samples) -> str:
+    """A text that is the same for the same code, samples, split and settings only."""
+    store, settings = samples.store, [dataclasses.asdict(config.base)]
+    if config.base.input == "preprocessed":
+        settings.append(dataclasses.asdict(config.preprocess))
+    sides = [samples.train.tolist(), samples.validation.tolist()]
+    return digest_json([_LAYOUT, store.fingerprint, store.survey.as_dict(), store.std, store.ids, sides, settings])
+
+
+def _save(path: Path, made_from: str, base: Base) -> None:
+    contents = {f"arrays/{name}": array for name, array in base.arrays.items()}
+    if base.grids is not None:
+        contents["grids"] = base.grids
+    meta = {"made_from": made_from, "mape": dict(base.mape)}
+    meta["sha256"] = _digest(meta, contents)
+    with write_aside(path) as aside, aside.open("wb") as file:
+        np.savez(file, **contents, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+
+
+def _load(path: Path, made_from: str) -> Base | None:
+    """What ``path`` keeps, if it was made from ``made_from``; None where there is nothing, or nothing whole."""
+    if not path.exists():
+        return None
+    try:
+        with open_plain(path) as opened, np.load(opened, allow_pickle=False) as file:
+            meta: dict[str, Any] = json.loads(file[_META].tobytes())
+            if meta["made_from"] != made_from:
+                log.info(f"{path}: the samples or the settings changed; fitting the baselines anew")
+                return None
+            contents = {name: file[name] for name in file.files if name != _META}
+        if meta.pop("sha256") != _digest(meta, contents):
+            raise ValueError("its contents do not match their checksum")
+    except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        log.warning(f"{path}: damaged ({reason}); fitting the baselines anew")
+        return None
+    log.info(f"{path}: the baselines of this run, fitted before")
+    arrays = {name.removeprefix("arrays/"): array for name, array in contents.items() if name != "grids"}
+    return Base(contents.get("grids"), arrays, meta["mape"])
+
+
+def _digest(meta: Mapping[str, Any], contents: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    for name, array in sorted(contents.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()

@@ -1,13 +1,12 @@
-"""Checkpoints: RUN/checkpoints/{latest,best,epoch_<n>}, each whole or not there. The only importer of Orbax.
+"""Checkpoints: RUN/checkpoints/step_<8 digits>/, each written once, whole or not there. The only importer of Orbax.
 
-One holds in a single Orbax ``Composite`` all that prediction needs, readable without the model's code (``weights``:
-parameters, statistics, logits, average and, where there is one, the fitted baseline), what only training needs
-(``optimiser``, ``data``: the loader's position) and ``meta`` (config, survey, amplitude, epoch, scores) as JSON.
+One holds as Orbax items all that prediction needs, readable without the model's code (``weights``: parameters,
+statistics, logits, average and, where there is one, the fitted baseline) and what only training needs (``optimiser``);
+and ``checkpoint.json`` (see ``manifest.py``): config, survey, scores, names, the loader's position and checksums.
 """
 
-import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,30 +19,86 @@ from ..config import Config
 from ..errors import UserError
 from ..files import recover, write_aside
 from ..survey import Survey
+from .catalogue import FOLDER, asked_for, folder_of, look, missing, step_of, tidy
+from .manifest import Damaged, Note, read_note, verify, write_note
 from .state import TrainState, from_dict, to_dict
 
-FORMAT = "jax_inversion checkpoint 1"
-FOLDER = "checkpoints"
-_NAME = re.compile(r"latest|best|epoch_\d+")
-_PREDICTION = ("params", "batch_stats", "ema", "logits")
+_PREDICTION = ("params", "batch_stats", "ema")
+_ATTEMPTS = 20  # of a reader whose checkpoint is outdated while it reads
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Restored:
-    """A checkpoint for prediction. All arrays are NumPy's; ``params`` and ``ema`` have the member axis first."""
+class Meta:
+    """What a checkpoint says of itself. ``data_ids`` is a fingerprint of the training samples' ids, ``data`` of their
+    contents.
+    """
 
-    path: Path
     config: Config
     survey: Survey  # the network's input: decimated
     std: float  # of the training gathers' amplitudes
     step: int
-    epoch: int  # finished ones
+    per_epoch: int  # steps
+    metrics: dict[str, float]
+    data_ids: str
+    data: str
+    names: tuple[str, ...] = ()  # when it was saved; the newest is the latest whatever it is called
+
+    @property
+    def epoch(self) -> int:
+        """How many are finished."""
+        return self.step // self.per_epoch
+
+    def as_dict(self) -> dict[str, Any]:
+        plain = {"config": configs.as_dict(self.config), "survey": self.survey.as_dict(), "names": list(self.names)}
+        return {**vars(self), **plain}
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A checkpoint for prediction. All arrays are NumPy's; ``params`` and ``ema`` have the member axis first.
+
+    ``name`` is what was asked for, or what was taken in place of a damaged one; ``names`` are all that its run has for
+    it; ``run`` is the run's folder, or that in which a checkpoint lies that was copied alone. ``fingerprint`` is the
+    same for the same checkpoint only.
+    """
+
+    path: Path
+    run: Path
+    name: str
+    names: tuple[str, ...]
+    fingerprint: str
+    config: Config
+    survey: Survey
+    std: float
+    step: int
+    per_epoch: int
     metrics: dict[str, float]
     params: dict[str, Any]
     batch_stats: dict[str, Any]
-    logits: np.ndarray
+    logits: np.ndarray  # those that the scores in ``metrics`` are of
     ema: dict[str, Any] | None
     base: dict[str, np.ndarray] | None  # the fitted baseline
+
+    @property
+    def epoch(self) -> int:
+        """How many are finished."""
+        return self.step // self.per_epoch
+
+    @property
+    def unfinished(self) -> bool:
+        """Saved in the middle of the epoch after ``epoch``."""
+        return self.step % self.per_epoch != 0
+
+    @property
+    def label(self) -> str:
+        """For names of files: best_epoch_3, epoch_3, latest_epoch_3, latest_unfinished_epoch_4, step_00000010."""
+        if self.name not in ("best", "latest"):
+            return self.name
+        return (
+            f"{self.name}_unfinished_epoch_{self.epoch + 1}" if self.unfinished else f"{self.name}_epoch_{self.epoch}"
+        )
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -52,148 +107,174 @@ class Restored:
         return {"params": params, "batch_stats": self.batch_stats, "logits": self.logits}
 
 
-@dataclass(frozen=True)
-class Meta:
-    """What a checkpoint says of itself. ``data_ids`` is a fingerprint of the samples that trained it."""
-
-    config: Config
-    survey: Survey
-    std: float
-    step: int
-    epoch: int
-    metrics: dict[str, float]
-    data_ids: str
-
-    def as_dict(self) -> dict[str, Any]:
-        plain = {"config": configs.as_dict(self.config), "survey": self.survey.as_dict()}
-        return {"format": FORMAT, **vars(self), **plain}
-
-
 def save(
     run: Path,
-    names: Sequence[str],
     state: TrainState,
     meta: Meta,
-    data_state: Mapping[str, Any],
+    position: Mapping[str, Any],
     base: Mapping[str, np.ndarray] | None = None,
+    logits: Any = None,
 ) -> None:
-    """Write the checkpoints ``names``. Each replaces its predecessor only when it is complete."""
+    """Write the checkpoint of ``meta.step``. ``logits`` are those to predict with, the state's own unless given."""
     values = to_dict(state)
+    write(run, values, values["logits"] if logits is None else np.array(logits), meta, position, base)
+
+
+def write(
+    run: Path,
+    values: Mapping[str, Any],
+    logits: np.ndarray,
+    meta: Meta,
+    position: Mapping[str, Any],
+    base: Mapping[str, np.ndarray] | None = None,
+) -> Path:
+    """Write the state ``values`` (see ``to_dict``) and return the folder, which is there whole or not at all."""
     base = base or {}
     full = {name: array for name, array in base.items() if array.size}
     empty = {name: (array.shape, array.dtype.name) for name, array in base.items() if not array.size}  # Orbax has none
-    weights = {name: values.pop(name) for name in _PREDICTION} | {"base": full or None}
-    items = ocp.args.Composite(
-        weights=ocp.args.StandardSave(weights),
-        optimiser=ocp.args.StandardSave(values),
-        data=ocp.args.JsonSave(dict(data_state)),
-        meta=ocp.args.JsonSave(meta.as_dict() | {"empty_base": empty}),
-    )
-    for name in names:
-        with write_aside(run / FOLDER / name) as aside, _checkpointer() as checkpointer:
+    weights = {name: values[name] for name in _PREDICTION} | {"logits": logits, "base": full or None}
+    optimiser = {name: value for name, value in values.items() if name not in _PREDICTION}
+    items = ocp.args.Composite(weights=ocp.args.StandardSave(weights), optimiser=ocp.args.StandardSave(optimiser))
+    path = folder_of(run, meta.step)
+    with write_aside(path) as aside:
+        with _checkpointer() as checkpointer:
             checkpointer.save(aside.absolute(), args=items)
+        write_note(aside, meta.as_dict() | {"empty_base": empty, "position": dict(position)})
+    return path
 
 
 def restore(spec: Path | str) -> Restored:
-    """Read RUN (its best), RUN/best, RUN/latest or RUN/epoch_10 for prediction; ``UserError`` if missing or damaged."""
-    path = resolve(spec)
-    meta = read_meta(path)
-    items = _read(path, weights=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
-    weights, empty = items.weights, items.meta["empty_base"]
-    if weights["base"]:
-        weights["base"] |= {name: np.zeros(shape, dtype) for name, (shape, dtype) in empty.items()}
-    fields = {name: value for name, value in vars(meta).items() if name != "data_ids"}
-    return Restored(path=path, **fields, **weights)
+    """Read RUN (its best), RUN/best, RUN/latest, RUN/epoch_10 or a step's folder for prediction.
+
+    A damaged best or latest is named in a warning, and an intact one is taken: the last before it, or the next. While
+    the run is being trained one that is outdated meanwhile is looked up again. ``UserError`` if there is none.
+    """
+    for _ in range(_ATTEMPTS):
+        faults: list[Damaged] = []
+        for note, run, name, names in _candidates(spec, faults):
+            try:
+                restored = _read_prediction(note, run, name, names)
+            except Damaged as fault:
+                if not _still(note):
+                    break
+                faults.append(fault)
+                continue
+            if not _still(note):
+                break
+            for fault in faults:
+                said = ", ".join((note.path.name, *names))
+                log.warning(
+                    "%s: the checkpoint %s is damaged (%s); taking %s", spec, fault.path.name, fault.fault, said
+                )
+            return restored
+        else:
+            raise faults[0]
+    raise UserError(f"{spec}: the checkpoint was replaced again and again while it was read")
+
+
+def _candidates(spec: Path | str, faults: list[Damaged]) -> Iterator[tuple[Note, Path, str, tuple[str, ...]]]:
+    """(note, run, name, names) to try one after the other. What cannot be one of them is added to ``faults``."""
+    run, name, folder = asked_for(spec)
+    if folder is not None:
+        note = read_note(folder)
+        yield note, run or folder.parent, name, look(run).names(note.path) if run else note.names
+        return
+    found = look(run)
+    chosen = found.named.get(name)
+    if chosen is None and not (found.damaged and name in ("best", "latest")):
+        raise missing(spec, run, name, found)
+    if name not in ("best", "latest"):
+        yield chosen, run, name, found.names(chosen.path)
+        return
+    # Of a note that cannot be read nobody knows whether it was called the best.
+    faults += [fault for fault in found.damaged if chosen is None or step_of(fault.path) > chosen.step]
+    before = [note for note in reversed(found.notes) if chosen is None or note.step < chosen.step]
+    after = [] if chosen is None else [note for note in found.notes if note.step > chosen.step]
+    for note in [*([chosen] if chosen else []), *before, *after]:
+        names = found.names(note.path)
+        yield note, run, name if note is chosen else (*names, note.path.name)[0], names
+
+
+def _read_prediction(note: Note, run: Path, name: str, names: tuple[str, ...]) -> Restored:
+    verify(note, ["weights"])
+    weights, empty = _read(note.path, weights=ocp.args.StandardRestore()).weights, note.values["empty_base"]
+    if weights["base"] or empty:
+        hollow = {name: np.zeros(shape, dtype) for name, (shape, dtype) in empty.items()}
+        weights["base"] = (weights["base"] or {}) | hollow
+    said = {name: value for name, value in vars(_meta(note)).items() if name not in ("data_ids", "data", "names")}
+    return Restored(path=note.path, run=run, name=name, names=names, fingerprint=note.seal, **said, **weights)
+
+
+def _still(note: Note) -> bool:
+    try:
+        return read_note(note.path).seal == note.seal
+    except UserError:
+        return False
 
 
 def newest(
     run: Path, like: TrainState, check: Callable[[Meta], None]
 ) -> tuple[TrainState, Meta, dict[str, Any]] | None:
-    """The newest readable checkpoint of an interrupted run, None where there is none at all.
+    """The newest intact checkpoint of an interrupted run, None where there is none at all.
 
-    ``check`` raises where the run must not go on. Finishes or clears what a kill left. A damaged checkpoint is named,
+    ``check`` raises where the run must not go on. Clears what a kill left half-written. A damaged checkpoint is named,
     and the next newest one taken. Only for the run's one trainer.
     """
     for name in {path.name[1:].rsplit(".", 2)[0] for path in (run / FOLDER).glob(".*.partial")}:
         recover(run / FOLDER / name)
-    faults: list[str] = []
-    readable: list[tuple[int, bool, str, Meta]] = []
-    for name in list_checkpoints(run):
-        try:
-            meta = read_meta(run / FOLDER / name)
-            readable.append((meta.step, name == "latest", name, meta))
-        except UserError as error:
-            faults.append(str(error))
-    for _, _, name, meta in sorted(readable, key=lambda entry: entry[:3], reverse=True):
+    found = look(run)
+    hurt = {step_of(fault.path): fault for fault in found.damaged}
+    faults: list[Damaged] = []
+    for step in sorted({note.step for note in found.notes} | hurt.keys(), reverse=True):
+        if step in hurt:
+            faults.append(hurt[step])
+            continue
+        note = next(note for note in found.notes if note.step == step)
+        meta = _meta(note)
         check(meta)
         try:
-            state, data_state = _read_state(run / FOLDER / name, like)
-        except UserError as error:
-            faults.append(str(error))
+            verify(note, ["weights", "optimiser"])
+            state = _read_state(note, like)
+        except Damaged as fault:
+            faults.append(fault)
             continue
         for fault in faults:
-            print(f"{fault}; going on from {name} instead", file=sys.stderr)
-        return state, meta, data_state
+            log.warning("%s; going on from %s instead", fault, note.path.name)
+        if not faults:  # else what no name needs may still be needed
+            tidy(run, note.path)
+        return state, meta, note.values["position"]
     if faults:
         raise UserError(f"{run}: no checkpoint to go on from; {faults[0]}")
     return None
 
 
-def list_checkpoints(run: Path | str) -> list[str]:
-    """Names of a run's checkpoints: best, latest, then epochs in order."""
-    folder = Path(run) / FOLDER
-    names = [p.name for p in folder.iterdir() if p.is_dir() and _NAME.fullmatch(p.name)] if folder.is_dir() else []
-    return sorted(names, key=lambda n: (n.startswith("epoch_"), int(n[6:]) if n.startswith("epoch_") else 0, n))
+def newest_meta(run: Path | str) -> Meta | None:
+    """What the newest readable checkpoint of a run says of itself; None where there is none."""
+    notes = look(run).notes
+    return _meta(notes[-1]) if notes else None
 
 
-def resolve(spec: Path | str) -> Path:
-    """The folder of RUN[/best|/latest|/epoch_10]; RUN alone is its best. ``UserError`` lists those there are."""
-    spec = Path(spec)
-    if (spec / FOLDER).is_dir():
-        run, name = spec, "best"
-    else:
-        run, name = spec.parent, spec.name
-        run = run.parent if run.name == FOLDER else run
-    if _NAME.fullmatch(name) and (run / FOLDER / name).is_dir():
-        return run / FOLDER / name
-    there = list_checkpoints(run)
-    if there:
-        raise UserError(f"{spec}: {run} has no checkpoint {name!r}; it has {', '.join(there)}")
-    if spec.is_dir():
-        raise UserError(f"{spec}: not a run with checkpoints; there is no {spec / FOLDER / 'best'}")
-    raise UserError(f"{spec}: no such run or checkpoint; right is RUN, RUN/best, RUN/latest or RUN/epoch_<n>")
+def _meta(note: Note) -> Meta:
+    values, where = note.values, str(note.path)
+    config = configs.from_dict(values["config"], where)
+    survey = configs.from_dict({"survey": values["survey"]}, where).survey
+    rest = {name: values[name] for name in ("std", "step", "per_epoch", "metrics", "data_ids", "data")}
+    return Meta(config=config, survey=survey, names=note.names, **rest)
 
 
-def read_meta(path: Path) -> Meta:
-    """What the checkpoint folder ``path`` says of itself; a folder that is no checkpoint of ours is a ``UserError``."""
-    values = _read(path, meta=ocp.args.JsonRestore()).meta
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        found = values.get("format") if isinstance(values, dict) else values
-        raise UserError(f"{path}: not a checkpoint of this version: found format {found!r}, expected {FORMAT!r}")
-    try:
-        config = configs.from_dict(values["config"], str(path))
-        survey = configs.from_dict({"survey": values["survey"]}, str(path)).survey
-        rest = {name: values[name] for name in ("std", "step", "epoch", "metrics", "data_ids")}
-    except KeyError as error:
-        raise UserError(f"{path}: not a complete checkpoint: {error} is missing") from None
-    return Meta(config=config, survey=survey, **rest)
-
-
-def _read_state(path: Path, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-    items = _read(
-        path, weights=ocp.args.StandardRestore(), optimiser=ocp.args.StandardRestore(), data=ocp.args.JsonRestore()
-    )
-    weights = {name: value for name, value in items.weights.items() if name != "base"}
-    return from_dict(weights | items.optimiser, like, str(path)), items.data
+def _read_state(note: Note, like: TrainState) -> TrainState:
+    items = _read(note.path, weights=ocp.args.StandardRestore(), optimiser=ocp.args.StandardRestore())
+    weights = {name: items.weights[name] for name in _PREDICTION}
+    return from_dict(weights | items.optimiser, like, str(note.path))
 
 
 def _read(path: Path, **items: ocp.args.CheckpointArgs) -> Any:
     try:
         with _checkpointer() as checkpointer:
             return checkpointer.restore(path.absolute(), args=ocp.args.Composite(**items))
-    except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged or foreign folder
+    except Exception as error:  # Orbax and TensorStore raise many kinds for what they cannot read
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: not a readable checkpoint, damaged or made by something else: {reason}") from None
+        raise Damaged(path, f"not readable: {reason}") from None
 
 
 def _checkpointer() -> ocp.Checkpointer:

@@ -1,11 +1,13 @@
 """SIGTERM and Ctrl-C as a question that the loop asks between steps."""
 
 import contextlib
+import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -23,7 +25,7 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         if asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked.set()
-        print(f"{signal.Signals(number).name}: saving after this step", file=sys.stderr, flush=True)
+        log.warning("%s: saving after this step", signal.Signals(number).name)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

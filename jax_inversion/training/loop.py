@@ -1,9 +1,10 @@
-"""The training loop: steps, and at the end of an epoch validation and checkpoints."""
+"""The training loop: steps, and at the end of an epoch validation and a checkpoint."""
 
-import sys
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,14 +12,16 @@ import numpy as np
 from .. import config as configs
 from ..config import Config
 from ..data.loader import batches, steps_per_epoch
-from ..errors import UserError
 from ..progress import Progress
 from . import checkpoints
 from .assembly import assemble
 from .base import Base
+from .catalogue import list_checkpoints
+from .console import percent, say_end, say_epoch, say_validation
 from .interrupt import asked_to_stop
-from .resume import OTHER_SAMPLES, refuse_changes
+from .resume import check_run, refuse_changes, say_changes
 from .samples import Samples, fingerprint, on_loss_grid
+from .saver import Saver
 from .tracking import Tracker
 from .validation import validate
 from .watch import Watch
@@ -26,6 +29,8 @@ from .watch import Watch
 SAVE_EVERY_S = 600.0  # at most between checkpoints, where epochs are long
 
 Draw = Callable[[np.ndarray, np.ndarray, str], bytes]
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -38,16 +43,19 @@ def fit(
 ) -> None:
     """Train until ``config.train.epochs``; go on from RUN's newest checkpoint where there is one.
 
-    ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. ``on_checkpoint()`` is called when
-    all that a run needs to go on from here is on disk. Raises ``watch.Diverged`` when the loss is not finite,
-    ``UserError`` when RUN was begun with other settings or samples, and, when the process is asked to end,
-    ``KeyboardInterrupt`` after saving.
+    ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. ``on_checkpoint()`` is called in
+    another thread when all that a run needs to go on from here is on disk. Raises ``watch.Diverged`` when the loss is
+    not finite, ``RunError`` when a checkpoint cannot be written, ``UserError`` when RUN was begun with other settings
+    or samples, and, when the process is asked to end, ``KeyboardInterrupt`` after saving.
     """
+    check_run(run, config, samples.store.ids, samples.store)
+    say_changes(run, config)
     training = Training(config, samples, run, base, draw, on_checkpoint)
-    if training.done >= training.total:
-        print(f"{run}: finished, {training.done} steps; raise train.epochs to train longer", file=sys.stderr)
-    else:
+    if training.done < training.total:
         training.go()
+    else:
+        say_end(training.done // training.per_epoch, training.done, training.metrics)
+        log.info("%s: nothing is left to train; raise train.epochs to train longer", run)
 
 
 class Training:
@@ -63,7 +71,6 @@ class Training:
         on_checkpoint: Callable[[], None] | None,
     ):
         self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
-        self.on_checkpoint = on_checkpoint
         self.store, self.size = samples.store, config.train.batch_size
         self.grids = base.grids if base is not None else None
         self.per_epoch = steps_per_epoch(len(samples.train), self.size)
@@ -78,24 +85,27 @@ class Training:
         )
         base_shape = None if self.grids is None else self.grids.shape[1:]
         self.parts = assemble(config, self.store.survey, self.store.std, self.total, base_shape)
-        found = checkpoints.newest(run, jax.eval_shape(self.parts.initial), self._check)
+        like = jax.eval_shape(self.parts.initial)
+        found = checkpoints.newest(run, like, lambda meta: refuse_changes(meta.config, config, run))
         if found is None:
             self.state, self.done, self.metrics = jax.jit(self.parts.initial)(), 0, {}
         else:
             self.state, meta, position = found
             self.done, self.metrics = meta.step, meta.metrics
             self.data.set_state(position)
+        self.saver = Saver(run, None if base is None else base.arrays, self.done, on_checkpoint)
+        self.watch, self.saved = Watch(run, self.store.ids, self._kept), time.monotonic()
 
     def go(self) -> None:
         """Step after step to the end."""
         if self.done:
-            print(f"{self.run}: going on after step {self.done} of {self.total}", file=sys.stderr)
+            log.info("%s: going on after step %d of %d", self.run, self.done, self.total)
         track, settings = self.config.track, configs.as_dict(self.config)
-        self.watch, self.saved = Watch(self.run, self.store.ids), time.monotonic()
         with (
+            asked_to_stop() as stop,
             Tracker(self.run, self.done, mode=track.wandb, project=track.project, config=settings) as self.tracker,
             Progress(self.total * self.size, "training", initial=self.done * self.size) as self.progress,
-            asked_to_stop() as stop,
+            self.saver,
         ):
             while self.done < self.total:
                 begun, batch = time.monotonic(), next(self.data)
@@ -103,74 +113,75 @@ class Training:
                 self.state, metrics = self.parts.step(self.state, batch)
                 self.done += 1
                 self._show(self.watch.add(self.done, index, metrics, begun))
+                self.saver.check()
                 stopping = stop()
                 if self.done % self.per_epoch == 0:
                     self._epoch_ends(self.done // self.per_epoch)
                 elif stopping or time.monotonic() - self.saved > SAVE_EVERY_S:
-                    self._save("latest")
+                    self._save()
                 if stopping and self.done < self.total:
                     raise KeyboardInterrupt
+        say_end(self.config.train.epochs, self.done, self.metrics)
 
     def _epoch_ends(self, epoch: int) -> None:
-        settings = self.config.train
-        last = self.done == self.total
-        if epoch % settings.validate_every == 0 or last:
-            self._validate(epoch, figure=epoch % self.config.track.figure_every == 0 or last)
-        kept = epoch % settings.checkpoint_every == 0
-        self._save(*([f"epoch_{epoch}"] if kept else []), "latest")
-
-    def _validate(self, epoch: int, figure: bool) -> None:
+        settings, last = self.config.train, self.done == self.total
         self._show(self.watch.flush())
-        scores, learnt = validate(
+        say_epoch(epoch, settings.epochs, *self.watch.epoch(), self._rate())
+        names = [f"epoch_{epoch}"] if epoch % settings.checkpoint_every == 0 else []
+        scored = self.state.logits
+        if (epoch % settings.validate_every == 0 or last) and self._validate(epoch, last):
+            names.insert(0, "best")
+        self._save(*names, logits=scored)
+
+    def _validate(self, epoch: int, last: bool) -> bool:
+        """Score the ensemble and teach it its weights; whether it is better than ever before."""
+        scores, self.state = validate(
             self.parts.validate, self.state, self.store, self.samples.validation, self.size, self.grids
         )
-        best = self.metrics.get("best_mape", float("inf"))
-        self.metrics = scores.figures() | {"best_mape": min(scores.mape, best)}
+        best = {name: self.metrics[name] for name in ("best_mape", "best_epoch") if name in self.metrics}
+        is_best = scores.mape < best.get("best_mape", float("inf"))
+        self.metrics = scores.figures() | ({"best_mape": scores.mape, "best_epoch": epoch} if is_best else best)
         if self.base is not None:
             self.metrics |= {f"validation/{kernel}_mape": score for kernel, score in self.base.mape.items()}
         self.tracker.log(self.done, epoch, self.metrics)
-        if scores.mape < best:
-            self._save("best")
-        self.state = learnt
-        if figure and self.draw is not None:
+        say_validation(epoch, scores, is_best)
+        if self.draw is not None and (last or epoch % self.config.track.figure_every == 0):
             for row, predicted in zip(scores.rows, scores.predicted, strict=True):
                 truth, name = self.store.velocities[row], self.store.ids[row]
                 self.tracker.figure(
                     self.done, f"predictions/{name}", lambda t=truth, p=predicted, n=name: self.draw(t, p, n)
                 )
+        return is_best
 
     def _show(self, figures: dict[str, float]) -> None:
         if not figures:
             return
-        rate = float(self.parts.rate((self.done - 1) // self.config.train.accumulate))
+        rate = self._rate()
         self.tracker.log(self.done, self.done / self.per_epoch, figures | {"learning_rate": rate})
-        shown = {"loss": figures["train/loss"], "mape": _percent(figures["train/mape"]), "lr": rate}
+        shown = {"loss": figures["train/loss"], "mape": percent(figures["train/mape"]), "lr": rate}
         if "validation/mape" in self.metrics:
-            shown["validation"] = _percent(self.metrics["validation/mape"])
+            shown["validation"] = percent(self.metrics["validation/mape"])
         self.progress.update(self.done * self.size - self.progress.done, **shown)
 
-    def _save(self, *names: str) -> None:
+    def _save(self, *names: str, logits: Any = None) -> None:
         self._show(self.watch.flush())  # raises if the state is not worth keeping
         meta = checkpoints.Meta(
             config=self.config,
             survey=self.store.survey,
             std=self.store.std,
             step=self.done,
-            epoch=self.done // self.per_epoch,
+            per_epoch=self.per_epoch,
             metrics=self.metrics,
             data_ids=fingerprint(self.store.ids),
+            data=self.store.fingerprint,
+            names=names,
         )
-        arrays = self.base.arrays if self.base is not None else None
-        checkpoints.save(self.run, names, self.state, meta, self.data.get_state(), arrays)
+        self.saver.save(self.state, meta, self.data.get_state(), logits)
         self.saved = time.monotonic()
-        if self.on_checkpoint is not None and "latest" in names:
-            self.on_checkpoint()
 
-    def _check(self, meta: checkpoints.Meta) -> None:
-        refuse_changes(meta.config, self.config, self.run)
-        if (meta.data_ids, meta.std) != (fingerprint(self.store.ids), self.store.std):
-            raise UserError(f"{self.run}: {OTHER_SAMPLES}")
+    def _rate(self) -> float:
+        return float(self.parts.rate((self.done - 1) // self.config.train.accumulate))
 
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f}%"
+    def _kept(self) -> list[str]:
+        self.saver.wait()
+        return list_checkpoints(self.run)

@@ -1,34 +1,39 @@
 """Which settings a run may change when it goes on."""
 
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from .. import config as configs
 from ..config import Config
+from ..data.store import Store
 from ..errors import UserError
 from . import checkpoints
 from .samples import fingerprint
 
-# A section, or a key of one: what the weights, the samples and their order depend on.
-FIXED = (
-    "survey", "preprocess", "model", "ensemble", "data.validation_fraction", "data.split_seed",
-    "train.batch_size", "train.accumulate", "train.seed", "train.ema_decay", "train.spacing_m",
+# Sections, or keys of one, that act from here on. On all others the weights, the samples or their order depend.
+MAY_CHANGE = (
+    "simulate", "simulator", "data.root", "data.skip_bad", "augment", "loss", "infer", "track", "train.epochs",
+    "train.learning_rate", "train.warmup_fraction", "train.final_fraction", "train.weight_decay", "train.clip_norm",
+    "train.checkpoint_every", "train.validate_every",
 )  # fmt: skip
+STEPS_ONLY = ("augment", "loss", "train")  # what acts in further steps and nowhere else
+
+log = logging.getLogger(__name__)
 
 OTHER_SAMPLES = "a run cannot go on with other samples; give those it began with or another --run"
 
 
 def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
-    """``UserError`` if a fixed setting differs from that of the run ``where``; otherwise the changes, in words."""
+    """``UserError`` if a setting that must stay differs from that of the run ``where``; the other changes, in words."""
     old, new = configs.as_dict(before), configs.as_dict(now)
     changes = {
-        f"{section}.{key}": f"{section}.{key} {old[section][key]!r} -> {new[section][key]!r}"
+        f"{section}.{key}": f"{section}.{key} {old[section].get(key)!r} -> {new[section].get(key)!r}"
         for section in new
-        for key in new[section]
-        if new[section][key] != old[section][key]
+        for key in new[section] | old[section]
+        if new[section].get(key) != old[section].get(key)
     }
-    fixed = [text for name, text in changes.items() if name in FIXED or name.partition(".")[0] in FIXED]
+    fixed = [text for name, text in changes.items() if not {name, name.partition(".")[0]} & {*MAY_CHANGE}]
     if fixed:
         raise UserError(
             f"{where}: a run cannot go on with another {'; '.join(fixed)}; give the former value or another --run"
@@ -36,16 +41,38 @@ def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
     return list(changes.values())
 
 
-def check_run(run: Path, config: Config, ids: Sequence[str]) -> None:
-    """Before anything is written: may the run, if it was begun, go on with ``config`` and the samples ``ids``?"""
-    for name in checkpoints.list_checkpoints(run):
-        try:
-            meta = checkpoints.read_meta(run / checkpoints.FOLDER / name)
-        except UserError:
-            continue  # another one may be readable; going on says what is wrong with this one
-        if changes := refuse_changes(meta.config, config, run):
-            print(f"{run}: going on with {'; '.join(changes)}", file=sys.stderr)
-        # With bad samples left out only packing tells which remain, and going on compares those.
-        if not config.data.skip_bad and fingerprint(ids) != meta.data_ids:
-            raise UserError(f"{run}: {OTHER_SAMPLES}")
+def check_run(run: Path, config: Config, ids: Sequence[str], store: Store | None = None) -> None:
+    """``UserError`` unless the run, if it was begun, may go on with ``config`` and the samples ``ids``.
+
+    Without their ``store``, before it is packed, what they hold is not compared, and where bad ones are left out not
+    even which they are.
+    """
+    meta = checkpoints.newest_meta(run)
+    if meta is None:
         return
+    refuse_changes(meta.config, config, run)
+    if config.train.epochs * meta.per_epoch < meta.step:
+        raise UserError(
+            f"{run}: {meta.step / meta.per_epoch:.4g} epochs are trained, train.epochs {config.train.epochs} is less; "
+            "give more or another --run"
+        )
+    if store is not None:
+        same = (meta.data_ids, meta.data, meta.std) == (fingerprint(ids), store.fingerprint, store.std)
+    else:
+        same = config.data.skip_bad or meta.data_ids == fingerprint(ids)
+    if not same:
+        raise UserError(f"{run}: {OTHER_SAMPLES}")
+
+
+def say_changes(run: Path, config: Config) -> None:
+    """In a line each: the settings that act from here on, and those that can no longer."""
+    meta = checkpoints.newest_meta(run)
+    if meta is None:
+        return
+    changes = refuse_changes(meta.config, config, run)
+    finished = meta.step == config.train.epochs * meta.per_epoch
+    idle = [text for text in changes if finished and text.partition(".")[0] in STEPS_ONLY]
+    if idle := [text for text in idle if not text.startswith("train.epochs ")]:
+        log.warning("%s: all %d epochs are trained, so %s has no effect", run, config.train.epochs, "; ".join(idle))
+    if acting := [text for text in changes if text not in idle]:
+        log.info("%s: going on with %s", run, "; ".join(acting))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +11,12 @@ import numpy as np
 from ..data.split import is_validation
 from ..data.store import Store
 from ..errors import UserError
-from ..models.grids import cell_means
+from ..resampling import cell_means
 from ..survey import Survey
 
 STAND_IN = 256  # training samples at most that are scored where none validates
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ def split(store: Store, fraction: float, seed: int) -> Samples:
         )
     if not len(validation):
         validation = train[:STAND_IN]
-        print(f"no sample validates: scores are those of {len(validation)} training samples", file=sys.stderr)
+        log.warning(f"no sample validates: scores are those of {len(validation)} training samples")
     return Samples(store, train, validation)
 
 

@@ -55,8 +55,11 @@ def create(
 
 
 def to_dict(state: TrainState) -> dict[str, Tree]:
-    """Nested dicts of numpy arrays: no class of ours or of optax is needed to read them back."""
-    return jax.tree.map(np.asarray, serialization.to_state_dict(jax.device_get(state)))
+    """Nested dicts of numpy arrays: no class of ours or of optax is needed to read them back.
+
+    They are copies, so that the state's memory may be used again at once.
+    """
+    return jax.tree.map(_own, serialization.to_state_dict(jax.device_get(state)))
 
 
 def from_dict(values: dict[str, Tree], like: TrainState, where: str) -> TrainState:
@@ -64,7 +67,7 @@ def from_dict(values: dict[str, Tree], like: TrainState, where: str) -> TrainSta
     try:
         state = serialization.from_state_dict(like, values)
         wrong = [
-            f"{jax.tree_util.keystr(path)} is {np.shape(found)}, not {expected.shape}"
+            f"{jax.tree_util.keystr(path)} is {found.dtype} {np.shape(found)}, not {expected.dtype} {expected.shape}"
             for (path, expected), found in zip(
                 jax.tree_util.tree_leaves_with_path(like), jax.tree.leaves(state), strict=True
             )
@@ -77,6 +80,11 @@ def from_dict(values: dict[str, Tree], like: TrainState, where: str) -> TrainSta
     if wrong:
         raise UserError(f"{where}: the checkpoint belongs to another model: {wrong[0]} ({len(wrong)} differ)")
     return jax.tree.map(jnp.array, state)  # copies: memory that numpy owns must not be donated
+
+
+def _own(array: Any) -> np.ndarray:
+    array = np.asarray(array)  # on a CPU a view of what JAX holds
+    return array if array.flags.owndata else array.copy()
 
 
 def _first_line(error: Exception) -> str:

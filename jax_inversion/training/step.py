@@ -15,6 +15,7 @@ from .. import ensemble, losses, models
 from ..config import Config
 from ..data.augment import augment
 from ..data.preprocess import normalise
+from ..resampling import resize
 from ..survey import Survey
 from .state import TrainState
 
@@ -31,8 +32,8 @@ def stream(seed: int, name: str, step: Array) -> Array:
 
 
 def resize_base(base: Array | None, shape: tuple[int, int]) -> Array | None:
-    """A coarse base model (..., gx, gz), whose cells cover the section, on ``shape`` cells; linear interpolation."""
-    return None if base is None else jax.image.resize(base, (*base.shape[:-2], *shape), "linear")
+    """A coarse base model (..., gx, gz), whose cells cover the section, on ``shape`` cells."""
+    return None if base is None else resize(base, shape)
 
 
 def make_step(
@@ -46,14 +47,13 @@ def make_step(
     """
     source_x = models.source_x(survey)
     prepare = _preparation(config, survey, std)
-    weights = dataclasses.asdict(config.loss)
     seed, bounds = config.train.seed, (survey.v_min_km_s, survey.v_max_km_s)
 
     def loss(params: Any, state: TrainState, gathers: Array, velocity: Array, base: Array | None):
         variables = {"params": params, "batch_stats": state.batch_stats, "logits": state.logits}
         key = stream(seed, "dropout", state.step)
         predicted, batch_stats = ensemble.apply(model, variables, gathers, source_x, base=base, train=True, key=key)
-        value, terms = jax.vmap(lambda p, t: losses.total(p, t, weights, *bounds))(predicted, velocity)
+        value, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, velocity)
         # Members share no parameter: the gradient of the sum is each member's own.
         return value.sum(), (batch_stats, {"loss": value, **terms})
 
@@ -83,7 +83,8 @@ def make_validation(
 
     ``batch``: ``gathers`` (batch, shot, time, receiver), ``velocity`` (batch, x, depth), optionally ``base``, and
     ``count``, how many of its samples are real; the others fill the batch up. Scores are means over the real samples:
-    ``mape`` of the ensemble under ``variables["logits"]``, ``members`` (member,), and ``predicted`` (batch, x, depth).
+    ``loss`` and its terms, ``mape`` among them, of the ensemble under ``variables["logits"]``, ``members`` (member,),
+    each one's MAPE, and ``predicted`` (batch, x, depth).
 
     ``learning`` is (logits, their optimiser's state). The ensemble's weights learn here and nowhere else: in a training
     step every member sees other samples, so an average would need further forward passes, and on samples that the
@@ -93,25 +94,31 @@ def make_validation(
     in the same pass; that three numbers learn from validation samples at all is a bias far below the score's own.
     """
     source_x = models.source_x(survey)
+    bounds = (survey.v_min_km_s, survey.v_max_km_s)
 
     def validate(
         variables: Any, learning: tuple[Array, Any], batch: Batch
     ) -> tuple[dict[str, Array], tuple[Array, Any]]:
         truth = batch["velocity"]
-        gathers = normalise(batch["gathers"], std, survey.dt_s, **_scaling(config))
+        gathers = normalise(batch["gathers"], std, survey.dt_s, config.preprocess)
         base = resize_base(batch.get("base"), truth.shape[-2:])
         members = ensemble.predict(model, variables, gathers, source_x, base)
         predicted = ensemble.combine(members, variables["logits"])
         real = (jnp.arange(truth.shape[0]) < batch["count"]).astype(truth.dtype)
 
+        def mean(each: Array) -> Array:
+            return (real * each).sum() / real.sum()
+
         def mape(guess: Array, truth: Array) -> Array:
-            return (real * jax.vmap(losses.mape)(guess, truth)).sum() / real.sum()
+            return mean(jax.vmap(losses.mape)(guess, truth))
 
         logits, opt_state = learning
         slope = jax.grad(ensemble.weight_loss)(logits, members, truth, mape)
         updates, opt_state = logits_optimiser.update(slope, opt_state, logits)
         each = jax.vmap(mape, in_axes=(0, None))(members, truth)
-        scores = {"mape": mape(predicted, truth), "members": each, "predicted": predicted}
+        loss, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, truth)
+        terms = jax.tree.map(mean, terms | {"loss": loss})
+        scores = {**terms, "members": each, "predicted": predicted}
         return scores, (optax.apply_updates(logits, updates), opt_state)
 
     return jax.jit(validate)
@@ -119,29 +126,22 @@ def make_validation(
 
 def _preparation(config: Config, survey: Survey, std: float) -> Callable[[Array, Batch], tuple[Any, Any, Any]]:
     """``prepare(key, batch) -> (gathers, velocity, base)``: augmented, a key for each member and sample; normalised."""
-    options = dataclasses.asdict(config.augment)
-    if not survey.has_mirror:
-        options["mirror"] = 0.0
+    settings = config.augment if survey.has_mirror else dataclasses.replace(config.augment, mirror=0.0)
 
     def one(key: Array, gathers: Array, velocity: Array, base: Array | None) -> tuple[Any, Any, Any]:
-        return augment(key, gathers, velocity, std, survey.dt_s, base=base, **options)
+        return augment(key, gathers, velocity, std, survey.dt_s, settings, base)
 
     def prepare(key: Array, batch: Batch) -> tuple[Any, Any, Any]:
         keys = jax.random.split(key, batch["gathers"].shape[:2])
         arrays = keys, batch["gathers"], batch["velocity"], batch.get("base")
         gathers, velocity, base = jax.vmap(jax.vmap(one))(*arrays)
         return (
-            normalise(gathers, std, survey.dt_s, **_scaling(config)),
+            normalise(gathers, std, survey.dt_s, config.preprocess),
             velocity,
             resize_base(base, velocity.shape[-2:]),
         )
 
     return prepare
-
-
-def _scaling(config: Config) -> dict[str, Any]:
-    section = config.preprocess
-    return {"scaling": section.scaling, "gain_power": section.gain_power, "arcsinh": section.arcsinh}
 
 
 def average(ema: Any, params: Any, step: Array, decay: float, accumulate: int) -> Any:

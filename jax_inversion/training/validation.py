@@ -17,9 +17,11 @@ SHOWN = 2  # samples whose predictions are kept for a figure
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean MAPE of the ensemble and of each member (fractions), and the first predictions (sample, x, depth)."""
+    """Means over the samples of the ensemble's loss and its terms and of each member's MAPE (fractions), and the first
+    predictions (sample, x, depth).
+    """
 
-    mape: float
+    terms: dict[str, float]  # of the ensemble's loss, ``loss`` itself and ``mape`` among them
     members: np.ndarray
     weights: np.ndarray  # of the members, that gave ``mape``
     rows: np.ndarray
@@ -27,9 +29,14 @@ class Scores:
 
     def figures(self) -> dict[str, float]:
         """By the names of ``metrics.jsonl``."""
+        terms = {f"validation/{name}": value for name, value in self.terms.items()}
         members = {f"validation/mape/{k}": float(v) for k, v in enumerate(self.members)}
         weights = {f"ensemble/weight/{k}": float(v) for k, v in enumerate(self.weights)}
-        return {"validation/mape": self.mape, **members, **weights}
+        return {**terms, **members, **weights}
+
+    @property
+    def mape(self) -> float:
+        return self.terms["mape"]
 
 
 def validate(
@@ -42,7 +49,7 @@ def validate(
 ) -> tuple[Scores, TrainState]:
     """Score ``state`` on the store's ``rows`` with ``step.make_validation``'s function; the state with learnt weights.
 
-    The scores are those of the state that went in, so that is the one to keep as the best.
+    The scores are those of the logits that went in, so those are the ones to predict with.
     ``base`` has a coarse model for each row of the store.
     """
     learning = state.logits, state.logits_opt_state
@@ -60,6 +67,8 @@ def validate(
         counts.append(len(chunk))
     means = jax.tree.map(lambda *parts: np.average(parts, axis=0, weights=counts), *jax.device_get(results))
     weights = np.asarray(ensemble.weights(state.logits))
-    scores = Scores(float(means["mape"]), means["members"], weights, rows[: len(first)], np.asarray(first))
+    members = means.pop("members")
+    terms = {name: float(value) for name, value in means.items()}
+    scores = Scores(terms, members, weights, rows[: len(first)], np.asarray(first))
     logits, opt_state = learning
     return scores, state.replace(logits=jnp.asarray(logits), logits_opt_state=opt_state)

@@ -1,7 +1,7 @@
 """Figures of the steps, read back from the device late and together, and the check that they are finite."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from ..errors import RunError
-from . import checkpoints
 
 
 class Diverged(RunError):  # noqa: N818
@@ -19,13 +18,16 @@ class Diverged(RunError):  # noqa: N818
 class Watch:
     """Collects what steps return and fetches it every ``steps`` of them, or every ``seconds`` where they are slow, so
     that the host seldom waits for the device. A fault is found a few steps late, but always before ``flush`` returns:
-    call it before saving a state.
+    call it before saving a state. ``kept()`` names the checkpoints there are.
     """
 
-    def __init__(self, run: Path, ids: Sequence[str], steps: int = 10, seconds: float = 1.0):
-        self.run, self.ids, self.steps, self.seconds = run, ids, steps, seconds
+    def __init__(
+        self, run: Path, ids: Sequence[str], kept: Callable[[], list[str]], steps: int = 10, seconds: float = 1.0
+    ):
+        self.run, self.ids, self.kept, self.steps, self.seconds = run, ids, kept, steps, seconds
         self.pending: list[tuple[int, np.ndarray, Any]] = []
         self.begun = 0.0  # of the oldest pending step
+        self.seen: list[tuple[float, float]] = []  # loss and MAPE of steps, means over members
 
     def add(self, step: int, index: np.ndarray, metrics: Mapping[str, jax.Array], begun: float) -> dict[str, float]:
         """Note the metrics of batch number ``step``, of samples ``index`` (member, batch), that began at
@@ -50,15 +52,21 @@ class Watch:
             members = np.mean([metrics[name] for metrics in fetched], axis=0)
             figures[f"train/{name}"] = float(members.mean())
             figures |= {f"train/{name}/{k}": float(value) for k, value in enumerate(members)}
+        self.seen += [(float(m["loss"].mean()), float(m["mape"].mean())) for m in fetched]
         self.pending = []
         return dict(sorted(figures.items()))
+
+    def epoch(self) -> tuple[float, float]:
+        """Mean loss and MAPE of all steps that were fetched since the last time."""
+        seen, self.seen = self.seen, []
+        loss, mape = np.mean(seen, axis=0) if seen else (np.nan, np.nan)
+        return float(loss), float(mape)
 
     def _fault(self, step: int, index: np.ndarray, metrics: Mapping[str, np.ndarray]) -> str:
         bad = np.flatnonzero(~metrics["finite"])
         samples = "; ".join(f"member {m}: {', '.join(self.ids[row] for row in index[m])}" for m in bad)
-        kept = checkpoints.list_checkpoints(self.run)
-        good = next((name for name in ("latest", *reversed(kept)) if name in kept), None)
-        kept_text = f"the last good checkpoint is {self.run}/{good}" if good else "there is no checkpoint yet"
+        good = "latest" in self.kept()
+        kept_text = f"the last good checkpoint is {self.run}/latest" if good else "there is no checkpoint yet"
         return (
             f"{self.run}: step {step}: the loss is {metrics['loss'][bad[0]]} and the gradient's norm "
             f"{metrics['grad_norm'][bad[0]]} (samples of {samples}); {kept_text}; look at these samples, "

@@ -69,19 +69,24 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cloud(local_modal: ModuleType, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
     """An account whose volume has train/, test/ and truth/ of a few samples."""
     cloud = Cloud(local_modal, tmp_path_factory.mktemp("cloud"), cache)
+    fill(cloud.volume)
+    return cloud
+
+
+def fill(volume: Path) -> None:
+    """12 samples in train/, 4 in test/, whose models are in truth/."""
     rng = np.random.default_rng(0)
     for k in range(16):
         velocity = np.full(SURVEY.model_shape, 1.5)
         velocity[:, rng.integers(4, 16) :] = rng.uniform(2.0, 4.0)
         gathers = 0.01 * rng.standard_normal(SURVEY.gathers_shape)
         if k < 12:
-            write_sample(cloud.volume / "train", f"sample{k:02d}", SURVEY, gathers, velocity)
+            write_sample(volume / "train", f"sample{k:02d}", SURVEY, gathers, velocity)
         else:
-            folder = write_sample(cloud.volume / "test", f"sample{k:02d}", SURVEY, gathers, None)
-            truth = cloud.volume / "truth" / folder.name
+            folder = write_sample(volume / "test", f"sample{k:02d}", SURVEY, gathers, None)
+            truth = volume / "truth" / folder.name
             truth.mkdir(parents=True)
             np.save(truth / MODEL_FILE, velocity)
-    return cloud
 
 
 @pytest.fixture

@@ -48,8 +48,9 @@ def test_one_command_goes_from_samples_to_a_scored_submission_on_the_local_disk(
     assert (code, fetched) == (0, 0), output
     stages = ["analyze_data", "prepare", "train", "generate_submission", "finish", "pipeline"]
     assert [(name, status) for name, _, _, status in server.attempts] == [(name, "SUCCESS") for name in stages]
-    (file,) = (path for path in (local / "demo").glob("submission_epoch_*.npz") if "spread" not in path.name)
+    (file,) = (path for path in (local / "demo").glob("submission_best_*.npz") if "spread" not in path.name)
     check_submission(file, TESTS, configs.load(cloud.volume / "tiny.toml").survey)
+    assert (local / "demo" / "submission.npz").read_bytes() == file.read_bytes()
     assert (local / "demo" / "report.html").stat().st_size > 10_000
     assert "modal volume get --force speed-structure-vol results/demo fetched/results/" in output
     assert "MAPE" in output
@@ -57,9 +58,12 @@ def test_one_command_goes_from_samples_to_a_scored_submission_on_the_local_disk(
     assert any((cloud.volume / "logs").glob("*_train_*.log"))
 
 
-@pytest.mark.parametrize(("run", "end", "kept"), [("cut", signal.SIGKILL, 2), ("told", signal.SIGTERM, 3)])
+@pytest.mark.parametrize(
+    ("name", "run", "end", "kept"),
+    [("train", "cut", signal.SIGKILL, 2), ("train_sota_model", "told", signal.SIGTERM, 3)],  # as the guide calls it
+)
 def test_a_training_that_was_preempted_after_a_commit_ends_with_the_same_weights(
-    local_modal, cloud, piped, monkeypatch, run, end, kept
+    local_modal, cloud, piped, monkeypatch, name, run, end, kept
 ):
     def kill(self, task, why):
         task.stopped_for = task.stopped_for or why
@@ -68,43 +72,48 @@ def test_a_training_that_was_preempted_after_a_commit_ends_with_the_same_weights
 
     monkeypatch.setattr(local_modal.LocalModal, "_kill", kill)
     server, [(code, output)] = cloud.run(
-        f"run modal_jobs.py::train --config tiny.toml --run {run}", preempt_at_commit=1
+        f"run modal_jobs.py::{name} --config tiny.toml --run {run}", preempt_at_commit=1
     )
     assert code == 0, output
-    assert [status for name, _, _, status in server.attempts if name == "train"] == ["PREEMPTED", "SUCCESS"]
+    assert [(tried, status) for tried, _, _, status in server.attempts] == [(name, "PREEMPTED"), (name, "SUCCESS")]
+    assert ("train_sota_model is called train here" in output) == (name == "train_sota_model")
     assert ("SIGTERM: saving after this step" in output) == (end == signal.SIGTERM)
     assert f"going on after step {kept} of 4" in output, "told in time, it saves and commits the step it was in"
-    whole, cut = (figures(cloud.volume / "models" / name / "checkpoints" / "latest") for name in ("demo", run))
+    whole, cut = (figures(cloud.volume / "models" / each / "latest") for each in ("demo", run))
     assert whole.keys() == cut.keys()
-    for name in whole:
-        np.testing.assert_array_equal(whole[name], cut[name], err_msg=name)
+    for leaf in whole:
+        np.testing.assert_array_equal(whole[leaf], cut[leaf], err_msg=leaf)
 
 
 def test_submissions_of_other_checkpoints_and_of_none(cloud, piped):
-    command = "run modal_jobs.py::generate_submission_from_checkpoint --run demo --checkpoint-name"
-    server, [(code, output), (wrong, complaint)] = cloud.run(f"{command} epoch_1", f"{command} epoch_7")
+    command = "run modal_jobs.py::generate_submission_from_checkpoint --run demo"
+    server, [(code, output), (wrong, complaint)] = cloud.run(
+        f"{command} --checkpoint_name checkpoint_epoch_1.pth --overrides infer.smoothing-m=20",
+        f"{command} --checkpoint-name epoch_7",
+    )
     assert code == 0, output
+    assert "checkpoint_epoch_1.pth is called epoch_1 here" in output
     survey = configs.load(cloud.volume / "tiny.toml").survey
     check_submission(cloud.volume / "results/demo/submission_epoch_1.npz", TESTS, survey)
     assert wrong != 0
-    assert "has no checkpoint 'epoch_7'; it has best, latest, epoch_1, epoch_2" in complaint
+    assert "demo has no checkpoint 'epoch_7'; it has best, latest, epoch_1, epoch_2" in complaint
     assert complaint.count("error:") == 1 and "Traceback" not in complaint
-    assert len(server.attempts) == 2, "a mistake of the user is not tried again"
+    assert len(server.attempts) == 1, "what is on the volume is looked at before a machine with a card starts"
 
 
 def test_parts_predicted_side_by_side_are_the_submission_of_one(cloud, piped):
-    alone = cloud.volume / "models/demo/submission_epoch_1.npz"
-    before = dict(np.load(alone))
+    name = "submission_epoch_1.npz"
+    before = dict(np.load(cloud.volume / "models/demo" / name))
+    parts = "infer_sharded --run demo --checkpoint-name epoch_1 --chunk 2 --overrides infer.smoothing-m=20"
     server, [(code, output), (scored, scores)] = cloud.run(
-        "run modal_jobs.py::infer_sharded --run demo --checkpoint-name epoch_1 --chunk 2",
-        "run modal_jobs.py::score --run demo --submission results/demo/submission_epoch_1.npz",
+        f"run modal_jobs.py::{parts}", f"run modal_jobs.py::score --run demo --submission results/demo/{name}"
     )
     assert (code, scored) == (0, 0), output + scores
-    assert sum(name == "infer_chunk" for name, *_ in server.attempts) == 2
-    after = dict(np.load(alone))
+    assert sum(called == "infer_chunk" for called, *_ in server.attempts) == 2
+    after = dict(np.load(cloud.volume / "results/demo" / name))
     assert sorted(after) == TESTS
-    for name in TESTS:
-        np.testing.assert_array_equal(after[name], before[name])
+    for sample_id in TESTS:
+        np.testing.assert_array_equal(after[sample_id], before[sample_id])
     assert "MAPE by depth" in scores
 
 
@@ -184,29 +193,31 @@ def test_simulation_on_several_containers_outlives_the_failure_of_one(local_moda
 
     monkeypatch.setattr(local_modal, "LocalModal", Flaky)
     server, [(code, output)] = cloud.run(
-        "run modal_jobs.py::simulate --count 3 --shard 1 --config tiny.toml --out made"
+        "run modal_jobs.py::simulate --count 3 --shard 1 --config tiny.toml --out made/train"
     )
     assert code == 0, output
     statuses = [status for name, _, _, status in server.attempts if name == "simulate_shard"]
     assert sorted(statuses) == ["FAILURE", "SUCCESS", "SUCCESS", "SUCCESS"]
-    made = sorted(path.name for path in (cloud.volume / "made").iterdir() if not path.name.startswith("."))
-    assert made == [f"marine-s0-{k:08d}" for k in range(3)]
     # what the failed container had written was committed when it went: its other attempt may find the sample made
-    assert re.search(r"made: 3 samples, [23] of them new, \d+ samples/h, about \$", output)
-
+    assert re.search(r"made/train: 3 samples, [23] of them new, \d+ samples/h, about \$", output)
     monkeypatch.undo()
-    command = "run modal_jobs.py::simulate --count 3 --config tiny.toml --out made --machine gpu"
+    command = "run modal_jobs.py::simulate --count 3 --config tiny.toml --out made/test --machine gpu"
     server, [(code, output)] = cloud.run(command, cli_env={"SPEED_GPU": "X9000"})
     assert code == 0 and [name for name, *_ in server.attempts] == ["simulate_shard_gpu", "simulate"]
-    assert "made: 3 samples, 0 of them new, 0 samples/h, about unknown" in output, "the containers know the card"
-    assert "modal volume get --force speed-structure-vol made fetched/" in output
+    assert re.search(r"made/test: 3 samples, 3 of them new, \d+ samples/h, about unknown", output)
+    assert "modal volume get --force speed-structure-vol made/test fetched/made/" in output
+    models = [np.load(path) for path in (cloud.volume / "made").glob("*/*/vp_model.npy")]
+    assert len({model.tobytes() for model in models}) == 6, "no sample is in two sets"
 
 
-def test_an_empty_volume_is_told_what_to_upload(empty_cloud):
-    server, [(code, output)] = empty_cloud.run("run modal_jobs.py::train --config tiny.toml")
-    assert code != 0
-    assert "modal volume put speed-structure-vol train.zip" in output
-    assert len(server.attempts) == 1
+def test_what_a_volume_lacks_is_told_before_any_work(cloud, empty_cloud):
+    shutil.copytree(cloud.volume / "train", empty_cloud.volume / "train")
+    server, [(code, output), (without, complaint)] = empty_cloud.run(
+        "run modal_jobs.py::train --config tiny.toml --data other", "run modal_jobs.py --config tiny.toml"
+    )
+    assert code != 0 and "modal volume put speed-structure-vol train.zip" in output
+    assert without != 0 and "has no test samples" in complaint and "--out test --seed 2" in complaint
+    assert [name for name, *_ in server.attempts] == ["pipeline"], "the others would do their work for nothing"
 
     asked = server.definition("train")
     assert asked["gpu"][0] == ("A100-80GB", 1) and len(asked["gpu"]) > 1

@@ -1,0 +1,19 @@
+"""The kinds of section that can be drawn, by name."""
+
+from collections.abc import Callable
+
+import jax
+
+from ..arrays import Velocity
+from ..survey import Survey
+from .land import faulted, folded, layered
+from .marine import marine
+from .salt import salt
+
+PRESETS: dict[str, Callable[[jax.Array, Survey], Velocity]] = {
+    "marine": marine,
+    "layered": layered,
+    "folded": folded,
+    "faulted": faulted,
+    "salt": salt,
+}

@@ -1,0 +1,119 @@
+"""A trained ensemble ready to predict: a checkpoint, its preprocessing and its base as one object."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from .. import config as configs
+from .. import regression
+from ..config import Config
+from ..data.folders import Sample, read_gathers
+from ..data.preprocess import decimate
+from ..errors import UserError
+from ..survey import Survey
+from ..training.base import base_input
+from ..training.checkpoints import Restored, restore
+from .postprocess import postprocess
+from .predict import Predict, make_predict
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+    """``config`` is the checkpoint's, with the [infer] settings that were asked for."""
+
+    restored: Restored
+    config: Config
+
+    @classmethod
+    def load(cls, spec: Path | str, overrides: Sequence[str] = ()) -> "Predictor":
+        """From RUN[/best|/latest|/epoch_10]; ``overrides`` such as ``--infer.mirror false`` change that section only.
+
+        ``UserError`` for a checkpoint that is missing or damaged, and for any other section.
+        """
+        restored = restore(spec)
+        given = configs.parse_overrides(overrides)
+        if others := sorted(set(given) - {"infer"}):
+            raise UserError(
+                f"command line: --{others[0]}.* is fixed by the checkpoint; only --infer.* can be changed here"
+            )
+        values = configs.with_overrides(configs.as_dict(restored.config), overrides)
+        return cls(restored, configs.from_dict(values, "command line"))
+
+    @property
+    def survey(self) -> Survey:
+        """Of the gathers as they are recorded and of the models that are predicted."""
+        return self.config.survey
+
+    @property
+    def made_from(self) -> dict[str, Any]:
+        """What a prediction depends on, the gathers apart; fit for JSON."""
+        return {"checkpoint": self.restored.fingerprint, "infer": configs.as_dict(self.config)["infer"]}
+
+    def predict(self, gathers: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Models and the members' spread, both (batch, x, depth) km/s, of decimated ``gathers`` (see ``read``).
+
+        ``number``, that of the batch, draws the noise of its copies. Models are smoothed and clipped as [infer] says.
+        """
+        key = jax.random.fold_in(jax.random.key(self.config.train.seed), number)
+        mean, spread = self._predict(self._variables, gathers, self.base(gathers), key)
+        section = self.config.infer
+        final = postprocess(np.asarray(mean), self.survey, smoothing_m=section.smoothing_m, clip=section.clip)
+        return final, np.asarray(spread)
+
+    def base(self, gathers: np.ndarray) -> np.ndarray | None:
+        """The models (batch, x, depth) km/s that the networks correct; None where they correct nothing."""
+        name = self.config.base.regression
+        return None if name == "none" else self.baseline(name, gathers)
+
+    def baseline(self, name: str, gathers: np.ndarray) -> np.ndarray:
+        """The models (batch, x, depth) km/s that the baseline ``name``, one of ``baselines``, predicts."""
+        inputs = base_input(self.config, gathers, self.restored.std, self.restored.survey.dt_s)
+        return regression.predict(self.restored.base or {}, name, inputs, self.survey.model_shape)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Names of the baselines that the checkpoint holds."""
+        return regression.fitted(self.restored.base or {})
+
+    def batches(
+        self, samples: Sequence[Sample], size: int, first: int = 0
+    ) -> Iterator[tuple[Sequence[Sample], np.ndarray, np.ndarray]]:
+        """(samples, models, spread) batch by batch. ``first`` is the number of the first one in the whole test set.
+
+        The last batch is filled up, so that there is one compilation.
+        """
+        for number, (batch, gathers) in enumerate(self.read(samples, size), first):
+            filled = np.concatenate([gathers, np.repeat(gathers[-1:], size - len(batch), axis=0)])
+            final, spread = self.predict(filled, number)
+            yield batch, final[: len(batch)], spread[: len(batch)]
+
+    def read(self, samples: Sequence[Sample], size: int) -> Iterator[tuple[Sequence[Sample], np.ndarray]]:
+        """Samples with their decimated gathers, ``size`` at a time; the next ones are read while these are in use."""
+
+        def one(sample: Sample) -> np.ndarray:
+            section = self.config.preprocess
+            raw = read_gathers(sample, self.survey)
+            return decimate(raw, self.survey.dt_s, section.dt_s, section.low_cut_hz, section.high_cut_hz)
+
+        batches = [samples[k : k + size] for k in range(0, len(samples), size)]
+        with ThreadPoolExecutor(min(size, os.cpu_count() or 1)) as pool:
+            ahead = [pool.submit(one, sample) for sample in batches[0]]
+            for batch, following in zip(batches, [*batches[1:], []], strict=True):
+                ready, ahead = ahead, [pool.submit(one, sample) for sample in following]
+                yield batch, np.stack([future.result() for future in ready])
+
+    @cached_property
+    def _variables(self) -> Any:
+        return jax.device_put(self.restored.variables)
+
+    @cached_property
+    def _predict(self) -> Predict:
+        model = self.config.model.build(self.restored.survey)
+        return make_predict(model, self.restored.survey, self.restored.std, self.config.preprocess, self.config.infer)

@@ -1,0 +1,74 @@
+"""A submission against the truth: which folder holds it, and the scores."""
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.folders import MODEL_FILE, Sample, find_samples, read_velocity
+from ..errors import UserError
+from ..npy import header_of
+from ..progress import track
+from ..survey import CHALLENGE, Survey
+from .scores import summarise
+from .submission import read_submission
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """True models: samples below one folder, and the survey that they are of."""
+
+    samples: list[Sample]
+    survey: Survey
+
+
+def find_truth(root: Path | str, survey: Survey | None = None) -> Truth:
+    """The true models in truth/, test/ or train/ below ``root`` or in it itself: the first of these that has any.
+
+    Without ``survey`` it is the challenge's, with the shape of the first model there. ``UserError``: there is none.
+    """
+    root = Path(root)
+    for folder in (root / "truth", root / "test", root / "train", root):
+        if any(not path.parent.name.startswith(".") for path in folder.glob(f"*/{MODEL_FILE}")):
+            samples = find_samples(folder, None, survey or CHALLENGE)
+            return Truth(samples, survey or _survey_of(samples[0]))
+    raise UserError(f"{root}: no velocity models; looked for */{MODEL_FILE} in it and its truth/, test/, train/")
+
+
+def score(truth: Truth, submission: Path | str) -> dict[str, Any]:
+    """``scores.summarise`` of a submission.
+
+    ``UserError`` where it does not hold exactly the truth's ids, or a model is not as it should be.
+    """
+    with read_submission(submission) as found:
+        found.check_ids([sample.id for sample in truth.samples])
+
+        def triples() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+            for sample in track(truth.samples, len(truth.samples), "scoring"):
+                prediction = found.read(sample.id, truth.survey.model_shape)
+                yield sample.id, read_velocity(sample, truth.survey), prediction
+
+        return summarise(triples(), truth.survey)
+
+
+def ranked(scores: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Sample]:
+    """The best, the median and the worst sample."""
+    order = sorted(samples, key=lambda sample: scores["per_sample"][sample.id])
+    return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+
+
+def _survey_of(sample: Sample) -> Survey:
+    """The challenge's survey, with the shape of this model where that is another."""
+    try:
+        shape = header_of(sample.path / MODEL_FILE).shape
+    except (OSError, ValueError):
+        return CHALLENGE  # reading it properly will say what is wrong
+    if shape == CHALLENGE.model_shape or len(shape) != 2 or 0 in shape:
+        return CHALLENGE
+    log.warning(f"models are {shape}: taken for cells of {CHALLENGE.spacing_m:g} m; --survey CONFIG.toml knows better")
+    return dataclasses.replace(CHALLENGE, nx=shape[0], nz=shape[1])

@@ -1,0 +1,18 @@
+"""The ``[base]`` section of a preset."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..ranges import Positive
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """What the networks correct, and how the regressions are fitted."""
+
+    regression: Literal["none", "profile", "linear", "kernel"] = "none"  # what the networks correct
+    linear_penalty: Positive = 1.0
+    kernel_penalty: Positive = 0.03
+    dt_s: Positive = 0.016  # interval that the gathers are averaged to
+    spacing_m: Positive = 5.0  # of the cells that velocities are averaged to
+    input: Literal["arcsinh", "preprocessed"] = "arcsinh"  # gathers with gain and arcsinh, or as the networks see them
