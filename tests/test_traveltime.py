@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jax_inversion.errors import UserError
 from jax_inversion.models import moveout
 from jax_inversion.models.sequence import rotate
-from jax_inversion.models.traveltime import Traveltime
+from jax_inversion.models.traveltime import TraveltimeConfig
 from jax_inversion.survey import CHALLENGE
 
 SURVEY = dataclasses.replace(
     CHALLENGE.with_interval(8e-3), nx=60, nz=240, nt=40, source_x_m=(0.0, 59.0), receiver_x_m=(0.0, 30.0, 60.0)
 )  # fmt: skip
 DELAY_S = 1 / SURVEY.peak_hz
-MODEL = Traveltime(
-    SURVEY, (12, 48), DELAY_S, token_s=0.016, columns=4, width=16, heads=2, layers=1, expansion=2, head_s=0.008
-)
+SHAPE = TraveltimeConfig(columns=4, width=16, heads=2, layers=1, expansion=2)
+MODEL = SHAPE.build(SURVEY).clone(model_shape=(12, 48))
 
 
 def gathers(batch=2):
@@ -107,3 +107,10 @@ def test_rotary_products_depend_on_the_distance_only():
     turned = rotate(jnp.broadcast_to(vectors, (1, 6, 1, 8)))[0, :, 0]
     products = turned @ turned.T
     np.testing.assert_allclose(jnp.diagonal(products, 2), jnp.full(4, products[0, 2]), rtol=1e-5)
+
+
+def test_settings_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="width 20 is not"):
+        dataclasses.replace(SHAPE, width=20, heads=4)
+    with pytest.raises(UserError, match="head_s"):
+        dataclasses.replace(SHAPE, head_s=0.012)

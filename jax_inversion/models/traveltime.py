@@ -4,25 +4,61 @@ Along two-way time reflections stand where the velocity that made them stands, s
 the model's at once. A token holds all traces' samples at its time, moved out as flat layers would be.
 """
 
+import dataclasses
 import math
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from ..arrays import Gathers, Velocity
+from ..errors import UserError
+from ..ranges import Count, Fraction, Positive
+from ..resampling import averaging_matrix, interpolation_matrix
 from ..survey import Survey
 from . import moveout, time_depth
 from .blocks import layer_norm
-from .grids import averaging_matrix, interpolation_matrix
 from .sequence import SequenceBlock
 
 InTime: TypeAlias = Float[Array, "batch column time"]
 
+HIGHEST = jax.lax.Precision.HIGHEST  # velocities need their digits: a GPU's default has three
 SPAN = 1.2  # two-way time that tokens cover, in durations of the record: the slowest sections end later than it does
 CENTRE, SPREAD = math.log(2.5), 0.3  # of log velocity in km/s, as the network sees it
+
+
+@dataclass(frozen=True)
+class TraveltimeConfig:
+    """Shape of one member. Times are of two-way time; ``token_s`` is a whole multiple of the other two."""
+
+    name: Literal["traveltime"] = "traveltime"
+    token_s: Positive = 0.016
+    input_s: Positive = 0.008  # between the samples that a token takes from each trace
+    head_s: Positive = 0.008  # between the corrections that it gives
+    columns: Count = 30  # across the section
+    width: Count = 160
+    heads: Count = 4
+    layers: Count = 5
+    expansion: Count = 3  # of the perceptrons
+    dropout: Fraction = 0.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise UserError(f"model.width {self.width} is not a multiple of twice model.heads {self.heads}")
+        for name in ("input_s", "head_s"):
+            share = self.token_s / getattr(self, name)
+            if not (share > 0.999 and math.isclose(share, round(share), rel_tol=1e-6)):
+                raise UserError(f"model.token_s {self.token_s} is not a whole multiple of model.{name}")
+
+    def build(self, survey: Survey) -> "Traveltime":
+        """The network for ``survey``, the one with the decimated time axis; the wavelet is its Ricker."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "name"}
+        return Traveltime(survey=survey, model_shape=survey.model_shape, delay_s=1 / survey.peak_hz, **fields)
 
 
 class Traveltime(nn.Module):
@@ -36,16 +72,16 @@ class Traveltime(nn.Module):
     survey: Survey
     model_shape: tuple[int, int]
     delay_s: float
-    token_s: float = 0.008
-    input_s: float = 0.008
-    head_s: float = 0.008
-    columns: int = 30
-    width: int = 160
-    heads: int = 4
-    layers: int = 5
-    expansion: int = 3
-    dropout: float = 0.0
-    dtype: str = "float32"
+    token_s: float
+    input_s: float
+    head_s: float
+    columns: int
+    width: int
+    heads: int
+    layers: int
+    expansion: int
+    dropout: float
+    dtype: str
 
     @nn.compact
     def __call__(self, gathers: Gathers, source_x, base: Velocity | None = None, train: bool = False) -> Velocity:
@@ -96,7 +132,7 @@ class Traveltime(nn.Module):
     def in_time(self, velocity: Velocity) -> tuple[InTime, InTime]:
         """Log velocity every ``head_s`` of a model (batch, x, depth), and the share of each interval that it covers."""
         across = jnp.asarray(averaging_matrix(velocity.shape[1], self.columns))
-        columns = jnp.einsum("cx,bxz->bcz", across, velocity)
+        columns = jnp.einsum("cx,bxz->bcz", across, velocity, precision=HIGHEST)
         count = self.tokens * round(self.token_s / self.head_s)
         return time_depth.to_time(columns, self._cell_m(velocity.shape[2]), self.head_s, count)
 
@@ -105,7 +141,8 @@ class Traveltime(nn.Module):
         nx, nz = self.model_shape
         bounded = jnp.clip(jnp.exp(log_velocity), self.survey.v_min_km_s, self.survey.v_max_km_s)
         columns = time_depth.to_depth(bounded, self.head_s, self._cell_m(nz), nz)
-        return jnp.einsum("xc,bcz->bxz", jnp.asarray(interpolation_matrix(self.columns, nx)), columns)
+        across = jnp.asarray(interpolation_matrix(self.columns, nx))
+        return jnp.einsum("xc,bcz->bxz", across, columns, precision=HIGHEST)
 
     def reference(self) -> Velocity:
         """The base where none is given: one (1, x, depth) model whose velocity rises linearly with depth."""
