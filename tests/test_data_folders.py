@@ -89,7 +89,7 @@ def test_hidden_and_stray_entries_are_ignored_with_a_word(tmp_path, caplog):
     (tmp_path / "analysis").mkdir()  # that of a killed `analyze`
     assert [s.id for s in find_samples(tmp_path, None, SURVEY)] == ["a"]
     (said,) = caplog.messages
-    assert "ignored 5" in said and "notes.txt" in said and "figures" in said
+    assert "ignored 3" in said and "notes.txt" in said and "figures" in said
 
 
 def test_nothing_there_says_what_was_looked_for(tmp_path):
