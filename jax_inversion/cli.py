@@ -23,7 +23,7 @@ def front_door(main: Callable[[Sequence[str] | None], object]) -> Callable[[Sequ
     def wrapped(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("absl").setLevel(logging.ERROR)
-        _prepare_output()
+        prepare_output()
         try:
             try:
                 code = main(sys.argv[1:] if argv is None else argv)
@@ -60,7 +60,7 @@ class _Lines(logging.StreamHandler):
         super().emit(record)
 
 
-def _prepare_output() -> None:
+def prepare_output() -> None:
     """Ids of odd bytes are printed with backslashes; the package's own log goes to stderr."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
