@@ -112,6 +112,10 @@ class Config:
     infer: InferConfig = field(default_factory=InferConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
 
+    def __post_init__(self) -> None:
+        if self.loss.time and self.model.name != "traveltime":
+            raise UserError(f"loss.time has no effect on model.name {self.model.name!r}: right is 'traveltime', or 0")
+
 
 _ADAPTER = TypeAdapter(Config)
 _SECTIONS = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "model"}

@@ -26,7 +26,14 @@ BASE = jax.random.uniform(jax.random.key(2), (3, 2, 10, 17), minval=1.5, maxval=
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 init = jit(lambda key, base=None: ensemble.init(MODEL, key, 3, GATHERS[0], SOURCE_X, base))
 apply = jit(lambda v, gathers, base=None: ensemble.apply(MODEL, v, gathers, SOURCE_X, base))
-train = jit(lambda v, gathers, key: ensemble.apply(MODEL, v, gathers, SOURCE_X, train=True, key=key))
+
+
+def trained(v, gathers, key):
+    velocity, changed = ensemble.apply(MODEL, v, gathers, SOURCE_X, train=True, key=key)
+    return velocity, changed["batch_stats"]
+
+
+train = jit(trained)
 predict = jit(lambda v, gathers: ensemble.predict(MODEL, v, gathers, SOURCE_X))
 
 

@@ -16,6 +16,7 @@ from tiny_run import tiny_config
 from jax_inversion import infer, regression
 from jax_inversion.config import InferConfig
 from jax_inversion.data.folders import write_sample
+from jax_inversion.data.inputs import Inputs
 from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.errors import UserError
 from jax_inversion.inference.postprocess import postprocess
@@ -64,8 +65,8 @@ def _variables(model: nn.Module, members: int = 3) -> dict:
 
 
 def _predict(model: nn.Module, gathers=GATHERS, base=None, survey=SURVEY, members=3, key=KEY, **options):
-    std, preprocess = options.pop("std", 2.0), PreprocessConfig(gain_power=options.pop("gain_power", 0.0))
-    predict = make_predict(model, survey, std, preprocess, InferConfig(**options))
+    preprocess = PreprocessConfig(gain_power=options.pop("gain_power", 0.0))
+    predict = make_predict(model, Inputs(preprocess, survey, 2.0), InferConfig(**options))
     mean, spread = predict(_variables(model, members), gathers, base, key)
     return np.asarray(mean), np.asarray(spread)
 
@@ -119,7 +120,7 @@ def test_one_member_has_no_spread():
 def test_noise_copies_average_out_of_a_linear_model():
     variables = _variables(Even())
     settings = [InferConfig(mirror=False, noise_copies=n, noise_level=0.5 if n else 0.0) for n in (0, 1, 24)]
-    clean, one, many = (make_predict(Even(), SURVEY, 2.0, PreprocessConfig(), section) for section in settings)
+    clean, one, many = (make_predict(Even(), Inputs(PreprocessConfig(), SURVEY, 2.0), section) for section in settings)
 
     def error(predict, key=KEY) -> np.ndarray:
         return np.asarray(predict(variables, GATHERS, None, key)[0] - clean(variables, GATHERS, None, key)[0])
@@ -163,7 +164,8 @@ def run(tmp_path_factory):
         write_sample(root / "data" / "test", f"s{k}", TINY, 0.01 * rng.standard_normal(TINY.gathers_shape), None)
     config = tiny_config(data={"root": str(root / "data")}, infer={"batch_size": 2, "smoothing_m": 10.0})
     survey = TINY.with_interval(config.preprocess.dt_s)
-    shapes = jax.eval_shape(assemble(config, survey, std=0.01, steps=4).initial)  # compiling it takes half a minute
+    inputs = Inputs(config.preprocess, survey, 0.01)
+    shapes = jax.eval_shape(assemble(config, inputs, steps=4).initial)  # compiling it takes half a minute
     state = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
     params = jax.tree.map(lambda p: 0.1 * rng.standard_normal(p.shape).astype(p.dtype), state.params)
     names = ("best", "epoch_3")

@@ -8,6 +8,7 @@ import pytest
 from tiny_run import SURVEY, tiny_config
 
 from jax_inversion import ensemble, losses, models
+from jax_inversion.data.inputs import Inputs
 from jax_inversion.training import optimiser
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.step import average, resize_base, stream
@@ -111,7 +112,8 @@ def test_base_is_resized_between_cell_centres():
 def parts():
     """With a base, so that one compilation serves all."""
     jax.config.update("jax_disable_most_optimizations", True)  # compiling is what these tests wait for
-    yield assemble(tiny_config(train={"learning_rate": 3e-3, "ema_decay": 0.9}), DECIMATED, 0.01, 40, base_shape=(3, 5))
+    config = tiny_config(train={"learning_rate": 3e-3, "ema_decay": 0.9})
+    yield assemble(config, Inputs(config.preprocess, DECIMATED, 0.01), 40, base_shape=(3, 5))
     jax.config.update("jax_disable_most_optimizations", False)
 
 

@@ -44,10 +44,14 @@ class Whitening:
     background: Float[np.ndarray, "shot time receiver"]
     scale: float
 
-    def __call__(self, gathers: Gathers) -> Gathers:
-        difference = gathers - jnp.asarray(self.background).reshape((1,) * (gathers.ndim - 3) + self.background.shape)
+    def filtered(self, difference: Gathers) -> Gathers:
+        """Differences to the background, whitened."""
         operator = jnp.asarray(self.operator / np.float32(self.scale))
         return jnp.einsum("ij,...jr->...ir", operator, difference, precision=jax.lax.Precision.HIGHEST)
+
+    def __call__(self, gathers: Gathers) -> Gathers:
+        background = jnp.asarray(self.background)
+        return self.filtered(gathers - background.reshape((1,) * (gathers.ndim - 3) + background.shape))
 
 
 def fit(

@@ -17,6 +17,7 @@ from .. import regression
 from ..config import Config
 from ..data.amplitudes import amplitude_fault, rms
 from ..data.folders import Sample, read_gathers
+from ..data.inputs import Inputs, from_arrays
 from ..data.preprocess import decimate
 from ..errors import UserError
 from ..survey import Survey
@@ -78,7 +79,7 @@ class Predictor:
 
     def baseline(self, name: str, gathers: np.ndarray) -> np.ndarray:
         """The models (batch, x, depth) km/s that the baseline ``name``, one of ``baselines``, predicts."""
-        inputs = base_input(self.config, gathers, self.restored.std, self.restored.survey.dt_s)
+        inputs = base_input(self.config, gathers, self.inputs)
         return regression.predict(self.restored.base or {}, name, inputs, self.survey.model_shape)
 
     @property
@@ -117,10 +118,16 @@ class Predictor:
                 yield batch, np.stack([future.result() for future in ready])
 
     @cached_property
+    def inputs(self) -> Inputs:
+        """What the networks see of decimated gathers."""
+        restored = self.restored
+        return from_arrays(self.config.preprocess, restored.survey, restored.std, restored.base or {})
+
+    @cached_property
     def _variables(self) -> Any:
         return jax.device_put(self.restored.variables)
 
     @cached_property
     def _predict(self) -> Predict:
         model = self.config.model.build(self.restored.survey)
-        return make_predict(model, self.restored.survey, self.restored.std, self.config.preprocess, self.config.infer)
+        return make_predict(model, self.inputs, self.config.infer)

@@ -10,7 +10,7 @@ import optax
 
 from .. import ensemble, models
 from ..config import Config
-from ..survey import Survey
+from ..data.inputs import Inputs
 from . import optimiser
 from .samples import coarse_shape
 from .state import TrainState, create
@@ -29,13 +29,9 @@ class Parts:
     rate: optax.Schedule
 
 
-def assemble(
-    config: Config, survey: Survey, std: float, steps: int, base_shape: tuple[int, int] | None = None
-) -> Parts:
-    """The parts of a run of ``steps`` batches. ``survey`` is the store's, ``std`` its amplitude, ``base_shape`` the
-    (gx, gz) of the baseline that the networks correct.
-    """
-    settings = config.train
+def assemble(config: Config, inputs: Inputs, steps: int, base_shape: tuple[int, int] | None = None) -> Parts:
+    """The parts of a run of ``steps`` batches. ``base_shape`` is the (gx, gz) of the baseline that networks correct."""
+    settings, survey = config.train, inputs.survey
     updates = -(-steps // settings.accumulate)
     rate = optimiser.schedule(settings.learning_rate, updates, settings.warmup_fraction, settings.final_fraction)
     members = optimiser.build(
@@ -59,7 +55,7 @@ def assemble(
 
     return Parts(
         initial=initial,
-        step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), members, survey, std),
-        validate=make_validation(config, model, logits, survey, std),
+        step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), members, inputs),
+        validate=make_validation(config, model, logits, inputs),
         rate=rate,
     )
