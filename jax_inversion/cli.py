@@ -43,6 +43,7 @@ def front_door(main: Callable[[Sequence[str] | None], object]) -> Callable[[Sequ
                 raise
             logging.getLogger(__name__).debug("where it came from", exc_info=True)
             print(f"error: {fault}", file=sys.stderr)
+            _drop_output()
             return 2 if isinstance(fault, UserError) else 1
 
     return wrapped
@@ -71,10 +72,10 @@ def prepare_output() -> None:
 
 
 def _drop_output() -> None:
-    """Send what is still buffered nowhere, or Python would complain about the pipe once more at its end."""
+    """Send nowhere what is buffered and cannot be written, or Python would complain about it once more at its end."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # a stream without a file of its own
             try:
                 stream.flush()
-            except BrokenPipeError:
+            except OSError:  # a broken pipe, or a full disk that the output goes to
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -59,6 +59,7 @@ class TrainConfig:
     batch_size: Count = 4  # samples a member and step
     spacing_m: NonNegative = 0.0  # of the grid that the loss is taken on; 0: the survey's own
     accumulate: Count = 1  # steps whose gradients make one update
+    optimiser: Literal["adamw", "muon"] = "adamw"
     learning_rate: Positive = 1e-4
     warmup_fraction: Fraction = 0.05
     final_fraction: Share = 0.0  # of the learning rate, at the end of the cosine

@@ -32,7 +32,7 @@ def test_each_member_is_clipped_by_its_own_norm_and_optimised_as_if_alone():
     rate = optimiser.schedule(0.1, 10, 0.0, 0.0)
     params = {"kernel": jnp.ones((2, 3, 4)), "bias": jnp.ones((2, 4))}
     gradients = [jax.tree.map(lambda p, s=s: s * jnp.stack([100 * p[0], 1e-3 * p[1]]), params) for s in (1.0, -0.5)]
-    both = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1)
+    both = optimiser.build("adamw", rate, clip_norm=1.0, weight_decay=0.1)
     state, stepped = both.init(params), params
     for gradient in gradients:
         updates, state = both.update(gradient, state, stepped)
@@ -52,7 +52,7 @@ def test_each_member_is_clipped_by_its_own_norm_and_optimised_as_if_alone():
 def test_weight_decay_spares_biases_and_norms():
     rate = optimiser.schedule(0.5, 10, 0.0, 0.0)
     params = {"kernel": jnp.full((2, 3, 4), 2.0), "bias": jnp.full((2, 4), 2.0)}
-    adamw = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1)
+    adamw = optimiser.build("adamw", rate, clip_norm=1.0, weight_decay=0.1)
     updates, _ = adamw.update(jax.tree.map(jnp.zeros_like, params), adamw.init(params), params)
     np.testing.assert_allclose(updates["kernel"], -0.5 * 0.1 * 2.0, rtol=1e-6)
     np.testing.assert_array_equal(updates["bias"], 0.0)
@@ -67,7 +67,7 @@ def test_accumulated_gradients_make_the_update_of_their_mean():
         (small, 2),
         ([jax.tree.map(lambda a, b: (a + b) / 2, *p) for p in (small[:2], small[2:])], 1),
     ):
-        adamw = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1, accumulate=accumulate)
+        adamw = optimiser.build("adamw", rate, clip_norm=1.0, weight_decay=0.1, accumulate=accumulate)
         state, stepped = adamw.init(params), params
         for k, gradient in enumerate(gradients):
             updates, state = adamw.update(gradient, state, stepped)

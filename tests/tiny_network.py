@@ -3,6 +3,7 @@
 As a script it is the training door with that network: ``python tests/tiny_network.py --config ... --run ...``.
 """
 
+import functools
 import sys
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ import pytest
 from flax import linen as nn
 
 from jax_inversion.models import InversionConfig
+from jax_inversion.training import loop
 
 
 class TinyNetwork(nn.Module):
@@ -30,8 +32,9 @@ class TinyNetwork(nn.Module):
 
 @contextmanager
 def tiny_network():
-    """Every run trains a ``TinyNetwork``, whatever its [model] section says."""
+    """Every run trains a ``TinyNetwork``, whatever its [model] section says; runs that are alike compile once."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "assemble", functools.cache(loop.assemble))
         patch.setattr(InversionConfig, "build", lambda self, survey: TinyNetwork(survey.model_shape))
         yield
 

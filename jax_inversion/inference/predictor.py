@@ -1,6 +1,7 @@
 """A trained ensemble ready to predict: a checkpoint, its preprocessing and its base as one object."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import numpy as np
 from .. import config as configs
 from .. import regression
 from ..config import Config
+from ..data.amplitudes import amplitude_fault, rms
 from ..data.folders import Sample, read_gathers
 from ..data.preprocess import decimate
 from ..errors import UserError
@@ -22,6 +24,8 @@ from ..training.base import base_input
 from ..training.checkpoints import Restored, restore
 from .postprocess import postprocess
 from .predict import Predict, make_predict
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,7 +104,10 @@ class Predictor:
         def one(sample: Sample) -> np.ndarray:
             section = self.config.preprocess
             raw = read_gathers(sample, self.survey)
-            return decimate(raw, self.survey.dt_s, section.dt_s, section.low_cut_hz, section.high_cut_hz)
+            gathers = decimate(raw, self.survey.dt_s, section.dt_s, section.low_cut_hz, section.high_cut_hz)
+            if fault := amplitude_fault(rms(gathers), self.restored.std):
+                log.warning("sample %s: %s, that of training; its prediction means little", sample.id, fault)
+            return gathers
 
         batches = [samples[k : k + size] for k in range(0, len(samples), size)]
         with ThreadPoolExecutor(min(size, os.cpu_count() or 1)) as pool:

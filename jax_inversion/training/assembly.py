@@ -38,8 +38,12 @@ def assemble(
     settings = config.train
     updates = -(-steps // settings.accumulate)
     rate = optimiser.schedule(settings.learning_rate, updates, settings.warmup_fraction, settings.final_fraction)
-    adamw = optimiser.adamw(
-        rate, clip_norm=settings.clip_norm, weight_decay=settings.weight_decay, accumulate=settings.accumulate
+    members = optimiser.build(
+        settings.optimiser,
+        rate,
+        clip_norm=settings.clip_norm,
+        weight_decay=settings.weight_decay,
+        accumulate=settings.accumulate,
     )
     logits = optimiser.ensemble_weights()
     model = config.model.build(survey)
@@ -51,11 +55,11 @@ def assemble(
             model, stream(settings.seed, "init", 0), config.ensemble.members, gathers, models.source_x(survey),
             resize_base(base, survey.model_shape),
         )  # fmt: skip
-        return create(variables, adamw, logits, ema=settings.ema_decay > 0)
+        return create(variables, members, logits, ema=settings.ema_decay > 0)
 
     return Parts(
         initial=initial,
-        step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), adamw, survey, std),
+        step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), members, survey, std),
         validate=make_validation(config, model, logits, survey, std),
         rate=rate,
     )

@@ -98,8 +98,6 @@ class Training:
 
     def go(self) -> None:
         """Step after step to the end."""
-        if self.done:
-            log.info("%s: going on after step %d of %d", self.run, self.done, self.total)
         track, settings = self.config.track, configs.as_dict(self.config)
         with (
             asked_to_stop() as stop,
@@ -107,6 +105,8 @@ class Training:
             Progress(self.total * self.size, "training", initial=self.done * self.size) as self.progress,
             self.saver,
         ):
+            if self.done:
+                log.info("%s: going on after step %d of %d", self.run, self.done, self.total)
             while self.done < self.total:
                 begun, batch = time.monotonic(), next(self.data)
                 index = batch.pop("index")

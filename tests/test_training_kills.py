@@ -1,0 +1,116 @@
+"""Kills: at every renaming, and real ones at any moment; with and without a base. Nothing is lost, nothing differs."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny_network import tiny_network
+from tiny_run import tiny_config, write_samples
+
+from jax_inversion import config as configs
+from jax_inversion.train import train
+from jax_inversion.training import list_checkpoints, read_metrics, restore
+from jax_inversion.training.checkpoints import newest_meta
+
+EPOCHS = 4
+BASES = ["none", "linear"]
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """Data, a preset and a run never interrupted for either base, and what each renaming of its checkpoints left."""
+    room = tmp_path_factory.mktemp("kills")
+    write_samples(room / "data")
+    with tiny_network():
+        for base in BASES:
+            settings = tiny_config(train={"epochs": EPOCHS}, base={"regression": base, "spacing_m": 20.0})
+            configs.save(settings, room / f"{base}.toml")
+            with pytest.MonkeyPatch.context() as patch:
+                photograph_renamings(patch, room, base)
+                train(settings, room / "data", room / f"{base}_whole")
+        yield room
+
+
+def photograph_renamings(patch, room, base):
+    """Copy the run just before and just after each renaming of a checkpoint: all that a kill there would leave."""
+    run, count = room / f"{base}_whole", 0
+
+    def photographed(rename):
+        def renamed(old, new, *rest):
+            nonlocal count
+            if "step_" not in str(new):
+                return rename(old, new, *rest)
+            shutil.copytree(run, room / f"{base}_kill_{count:02d}_before")
+            rename(old, new, *rest)
+            shutil.copytree(run, room / f"{base}_kill_{count:02d}_after")
+            count += 1
+
+        return renamed
+
+    for module, name in ((os, "replace"), (Path, "rename")):
+        patch.setattr(module, name, photographed(getattr(module, name)))
+
+
+def facts(run):
+    """What a run amounts to: names, steps, and every weight of every checkpoint; its validations."""
+    found = {name: restore(run / name) for name in list_checkpoints(run)}
+    weights = {name: (r.step, r.metrics, r.params, r.ema, r.batch_stats, r.logits) for name, r in found.items()}
+    return weights, [line for line in read_metrics(run) if "validation/mape" in line]
+
+
+def assert_same(run, whole):
+    jax.tree.map(np.testing.assert_array_equal, facts(run), facts(whole))
+    there = sorted(os.listdir(run / "checkpoints"))
+    assert there == sorted(os.listdir(whole / "checkpoints"))  # no leftovers either
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_kill_at_any_renaming_loses_nothing_and_ends_alike(room, base):
+    kills = sorted(room.glob(f"{base}_kill_*"))
+    assert len(kills) >= 2 * (EPOCHS + 1)
+    for kill in kills[:: max(1, len(kills) // 6)] + kills[-2:]:
+        meta = newest_meta(kill)
+        train(configs.load(room / f"{base}.toml"), room / "data", kill)
+        assert_same(kill, room / f"{base}_whole")
+        assert meta is None or meta.step <= newest_meta(kill).step
+
+
+def start(room, base, run):
+    """The front door in a process of its own."""
+    paths = [str(Path(__file__).parent), *sys.path]
+    arguments = ["--config", room / f"{base}.toml", "--data", room / "data", "--run", room / run]
+    return subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("tiny_network.py"), *map(str, arguments)],
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base", BASES)
+def test_processes_killed_and_stopped_end_with_the_weights_of_one_never_interrupted(room, base):
+    run, chance = room / f"{base}_broken", random.Random(base)
+    process = start(room, base, run.name)
+    while newest_meta(run) is None and process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0, 0.2))
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stdout.read()
+    if base != "none":
+        process = start(room, base, run.name)
+        for line in process.stdout:
+            if "going on after step" in line:
+                process.send_signal(signal.SIGTERM)
+                said = process.stdout.read()
+        assert process.wait() == 1 and "SIGTERM: saving after this step" in said and "Traceback" not in said
+        assert "run the same command again to go on" in said
+    train(configs.load(room / f"{base}.toml"), room / "data", run)
+    assert_same(run, room / f"{base}_whole")
