@@ -43,6 +43,7 @@ class DataConfig:
     """Where samples lie and which of them validate."""
 
     root: str = ""  # a folder with train/ and test/
+    source: Literal["folders", "simulated"] = "folders"  # of training samples; simulated ones need no folder
     validation_fraction: Fraction = 0.1
     split_seed: CountOrZero = 0
     skip_bad: bool = False

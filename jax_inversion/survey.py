@@ -73,6 +73,11 @@ class Survey:
             raise UserError(f"an interval of {dt_s} s is not a whole multiple of the survey's {self.dt_s} s")
         return dataclasses.replace(self, nt=(self.nt - 1) // step + 1, dt_s=step * self.dt_s)
 
+    def on_grid(self, shape: tuple[int, int]) -> "Survey":
+        """The same survey with its section in cells of ``shape`` (x, depth), near enough square: for figures."""
+        nx, nz = shape
+        return dataclasses.replace(self, nx=nx, nz=nz, spacing_m=self.nz * self.spacing_m / nz)
+
     @property
     def mirror_error_m(self) -> float:
         """How far, at most, a source or receiver lies from the position that the lateral mirror gives it."""

@@ -29,8 +29,18 @@ class Parts:
     rate: optax.Schedule
 
 
-def assemble(config: Config, inputs: Inputs, steps: int, base_shape: tuple[int, int] | None = None) -> Parts:
-    """The parts of a run of ``steps`` batches. ``base_shape`` is the (gx, gz) of the baseline that networks correct."""
+def assemble(
+    config: Config,
+    inputs: Inputs,
+    steps: int,
+    base_shape: tuple[int, int] | None = None,
+    truth_shape: tuple[int, int] | None = None,
+) -> Parts:
+    """The parts of a run of ``steps`` batches.
+
+    ``base_shape`` is the (gx, gz) of the baseline that networks correct, ``truth_shape`` the (x, depth) of the models
+    that they are validated on, where these are not on the survey's own cells.
+    """
     settings, survey = config.train, inputs.survey
     updates = -(-steps // settings.accumulate)
     rate = optimiser.schedule(settings.learning_rate, updates, settings.warmup_fraction, settings.final_fraction)
@@ -56,6 +66,6 @@ def assemble(config: Config, inputs: Inputs, steps: int, base_shape: tuple[int, 
     return Parts(
         initial=initial,
         step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), members, inputs),
-        validate=make_validation(config, model, logits, inputs),
+        validate=make_validation(config, model.clone(model_shape=truth_shape or survey.model_shape), logits, inputs),
         rate=rate,
     )

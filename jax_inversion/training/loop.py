@@ -86,7 +86,7 @@ class Training:
         )
         base_shape = None if self.grids is None else self.grids.shape[1:]
         inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
-        self.parts = assemble(config, inputs, self.total, base_shape)
+        self.parts = assemble(config, inputs, self.total, base_shape, self.store.velocities.shape[1:])
         like = jax.eval_shape(self.parts.initial)
         found = checkpoints.newest(run, like, lambda meta: refuse_changes(meta.config, config, run))
         if found is None:
