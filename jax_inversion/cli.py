@@ -65,7 +65,9 @@ def prepare_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    log = logging.getLogger("jax_inversion")
+    log, root = logging.getLogger("jax_inversion"), logging.getLogger()
+    if not root.handlers:  # or a library's first word would give the root a handler that says all of this again
+        root.addHandler(logging.NullHandler())
     if not log.handlers:
         log.addHandler(_Lines())
         log.setLevel(logging.INFO)
