@@ -10,7 +10,7 @@ DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "score", "pipelin
 LEVELS = {
     0: ("arrays", "errors", "files", "progress", "survey"),
     1: ("geology", "physics", "data", "models", "losses"),
-    2: ("config", "ensemble", "metrics"),
+    2: ("backgrounds", "config", "ensemble", "metrics"),
     3: ("training", "inference", "simulation"),
     4: ("plots", "cli"),
     5: (*DOORS, "__main__", "__init__"),

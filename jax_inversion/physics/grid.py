@@ -24,6 +24,7 @@ class Grid:
     spacing_m: float
     margin: int
     free_surface: bool = False
+    model_m: float = math.inf  # models are read at points this far apart, or as far as the grid's cells if closer
 
     @property
     def top(self) -> int:
@@ -60,10 +61,17 @@ class Grid:
         return first_m + np.arange(self.shape[axis]) * self.spacing_m
 
     @cached_property
-    def averaging(self) -> tuple[np.ndarray, np.ndarray]:
-        """Matrices (X, x) and (Z, depth) that average the model over each cell, its edges replicated outwards."""
+    def resampling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Matrices (X, x) and (Z, depth) that bring the model to the grid, its edges replicated outwards.
+
+        Waves of up to half the Nyquist wavenumber see the model's wavenumbers up to the Nyquist's: those the windowed
+        sinc keeps, and those beyond, which would be mistaken for them, it removes. (Averages over the cells do neither:
+        they take 1 % off reflections at the challenge's 15 Hz and 5 % at 30 Hz on 5 m cells.)
+        """
+        step_m = min(self.model_m, self.spacing_m)
+        s = self.survey
         return tuple(
-            _averaging(self.survey.model_shape[axis], self.survey.spacing_m, self.centres_m(axis), self.spacing_m)
+            _resampling(s.model_shape[axis], s.spacing_m, self.centres_m(axis), self.spacing_m, step_m)
             for axis in (0, 1)
         )
 
@@ -104,10 +112,14 @@ def kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) 
     return np.where(np.abs(offset) < HALF_WIDTH, np.sinc(offset) * window, 0)
 
 
-def _averaging(fine: int, fine_m: float, centres_m: np.ndarray, coarse_m: float) -> np.ndarray:
-    """Overlap of each coarse cell with each fine one, rows summing to 1; outside counts as the edge's cell."""
-    walls_m = (np.arange(fine + 1) - 0.5) * fine_m
-    walls_m[0], walls_m[-1] = -np.inf, np.inf  # the edge cells reach out for ever
-    low = np.maximum(centres_m[:, None] - coarse_m / 2, walls_m[None, :-1])
-    high = np.minimum(centres_m[:, None] + coarse_m / 2, walls_m[None, 1:])
-    return np.maximum(high - low, 0) / coarse_m
+def _resampling(cells: int, cell_m: float, centres_m: np.ndarray, spacing_m: float, step_m: float) -> np.ndarray:
+    """Weights (centre, cell) of a model of constant cells read every ``step_m``; outside is as the edge's cell."""
+    parts = math.ceil(cell_m / step_m - 1e-9)
+    beyond_m = max(-centres_m[0], centres_m[-1] - (cells - 1) * cell_m) + HALF_WIDTH * spacing_m
+    beyond = math.ceil(beyond_m / cell_m) + 1
+    part = np.arange(-beyond * parts, (cells + beyond) * parts)
+    weights = kernel(tuple(centres_m), ((part + 0.5) / parts - 0.5) * cell_m, spacing_m)
+    weights /= weights.sum(1, keepdims=True)
+    summed = np.zeros((cells, len(centres_m)))
+    np.add.at(summed, np.clip(part // parts, 0, cells - 1), weights.T)
+    return summed.T
