@@ -3,10 +3,15 @@
 Gathers are (shot, time, receiver); velocity models are (x, depth) in km/s. Leading axes are batch axes.
 """
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Float
 
 Gathers: TypeAlias = Float[Array, "*batch shot time receiver"] | Float[np.ndarray, "*batch shot time receiver"]
 Velocity: TypeAlias = Float[Array, "*batch x depth"] | Float[np.ndarray, "*batch x depth"]
+# NumPy in, NumPy out; JAX in, JAX out
+AnyGathers = TypeVar(
+    "AnyGathers", Float[Array, "*batch shot time receiver"], Float[np.ndarray, "*batch shot time receiver"]
+)
+AnyVelocity = TypeVar("AnyVelocity", Float[Array, "*batch x depth"], Float[np.ndarray, "*batch x depth"])

@@ -2,16 +2,25 @@
 
 import contextlib
 import functools
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from .errors import UserError
 from .files import fault_of
 
 
-def front_door(main: Callable[[Sequence[str] | None], object]) -> Callable[[Sequence[str] | None], int]:
+@runtime_checkable
+class Door(Protocol):
+    """A wrapped ``main``: ``argv`` is the process's own where none is given; returns the exit code."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+
+
+def front_door(main: Callable[[Sequence[str]], object]) -> Door:
     """Wrap ``main(argv)`` so that it returns 0 when done (or the code that ``main`` returns).
 
     What the user gave wrong, a path that cannot be used among it, ends with one line and code 2. A run's bad end
@@ -63,7 +72,7 @@ class _Lines(logging.StreamHandler):
 def prepare_output() -> None:
     """Ids of odd bytes are printed with backslashes; the package's own log goes to stderr."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     log, root = logging.getLogger("jax_inversion"), logging.getLogger()
     if not root.handlers:  # or a library's first word would give the root a handler that says all of this again

@@ -119,7 +119,7 @@ class Config:
 
 
 _ADAPTER = TypeAdapter(Config)
-_SECTIONS = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "model"}
+_SECTIONS: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "model"}
 _DEFAULT_NETWORK = InversionConfig.name
 
 

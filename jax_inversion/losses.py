@@ -71,7 +71,8 @@ def total(pred: Velocity, true: Velocity, weights: LossConfig, v_min: float, v_m
         "total_variation": total_variation(pred),
         "physics": physics(pred, v_min, v_max),
     }
-    return sum(getattr(weights, name) * term for name, term in terms.items()), terms
+    first, *others = (getattr(weights, name) * term for name, term in terms.items())
+    return sum(others, first), terms
 
 
 def _lateral(velocity: Velocity):

@@ -71,7 +71,7 @@ def read_values(file: io.BufferedIOBase, header: Header, hasher: Any = None) -> 
     if header.dtype.hasobject:
         raise BadArray("holds pickled objects, not numbers")
     flat = np.empty(math.prod(header.shape), header.dtype)
-    memory = memoryview(flat.view(np.uint8))
+    memory = flat.view(np.uint8).data
     filled = 0
     while filled < len(memory) and (got := file.readinto(memory[filled:])):
         filled += got

@@ -5,6 +5,7 @@ A matrix is built from sizes alone, by NumPy, once. ``resize`` and ``resample`` 
 
 from collections.abc import Iterable
 from functools import cache
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +50,12 @@ def interpolation_matrix(size: int, new_size: int) -> Matrix:
     return _kept(np.maximum(0, 1 - np.abs(position[:, None] - np.arange(size)[None, :])))
 
 
+@overload
+def resize(fields: Float[Array, "*batch x depth"], shape: tuple[int, ...]) -> Float[Array, "*batch X Z"]: ...
+@overload
+def resize(fields: Float[np.ndarray, "*batch x depth"], shape: tuple[int, ...]) -> Float[np.ndarray, "*batch X Z"]: ...
 def resize(
-    fields: Float[Array, "*batch x depth"] | Float[np.ndarray, "*batch x depth"], shape: tuple[int, int]
+    fields: Float[Array, "*batch x depth"] | Float[np.ndarray, "*batch x depth"], shape: tuple[int, ...]
 ) -> Float[Array, "*batch X Z"] | Float[np.ndarray, "*batch X Z"]:
     """Fields on a grid of ``shape`` with the same extent: each axis interpolated to more cells, averaged over fewer."""
     x, z = (

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .arrays import Gathers, Velocity
+from .arrays import AnyGathers, AnyVelocity
 from .errors import UserError
 
 
@@ -131,7 +131,7 @@ class Reference:
                 raise UserError(f"reference.{name} is {getattr(self, name)!r}; it must be a positive number")
 
 
-def mirror_gathers(gathers: Gathers) -> Gathers:
+def mirror_gathers(gathers: AnyGathers) -> AnyGathers:
     """Gathers of the laterally mirrored section: receivers **and shots** in reverse order.
 
     Exact only for a survey that is its own mirror image; the challenge's is one cell (1 m) off, see
@@ -140,7 +140,7 @@ def mirror_gathers(gathers: Gathers) -> Gathers:
     return gathers[..., ::-1, :, ::-1]
 
 
-def mirror_velocity(velocity: Velocity) -> Velocity:
+def mirror_velocity(velocity: AnyVelocity) -> AnyVelocity:
     """The laterally mirrored section: x, the first of the last two axes, reversed; depth as it was."""
     return velocity[..., ::-1, :]
 

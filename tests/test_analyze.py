@@ -46,7 +46,7 @@ def test_spectrum_of_a_sine():
     statistics.add(np.broadcast_to(tone[:, None], (2, 1000, 3)).astype(np.float32))
     assert statistics.peak_hz() == pytest.approx(20)
     assert statistics.highest_hz() == pytest.approx(70)
-    assert statistics.highest_hz(-20) == pytest.approx(20)
+    assert statistics.highest_hz(-20.0) == pytest.approx(20)
     frequency, level = statistics.spectrum()
     assert level[frequency.tolist().index(70.0)] == pytest.approx(-30, abs=0.01)
 

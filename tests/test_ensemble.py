@@ -29,7 +29,7 @@ apply = jit(lambda v, gathers, base=None: ensemble.apply(MODEL, v, gathers, SOUR
 
 
 def trained(v, gathers, key):
-    velocity, changed = ensemble.apply(MODEL, v, gathers, SOURCE_X, train=True, key=key)
+    velocity, changed = ensemble.apply_in_training(MODEL, v, gathers, SOURCE_X, key)
     return velocity, changed["batch_stats"]
 
 
@@ -90,7 +90,7 @@ def test_members_are_independent(variables):
     def slope(params):
         def loss_of_first(params):
             network = variables | {"params": params}
-            velocity, _ = ensemble.apply(MODEL, network, GATHERS, SOURCE_X, train=True, key=jax.random.key(0))
+            velocity, _ = ensemble.apply_in_training(MODEL, network, GATHERS, SOURCE_X, jax.random.key(0))
             return (velocity[0] ** 2).mean()
 
         return jax.grad(loss_of_first)(params)

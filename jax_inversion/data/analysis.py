@@ -9,7 +9,17 @@ import numpy as np
 from ..errors import UserError
 from ..progress import track
 from ..survey import Survey
-from .folders import MODEL_FILE, Sample, faults_of, find_samples, read_gathers, read_velocity, refuse_twins
+from .folders import (
+    MODEL_FILE,
+    SPLITS,
+    Sample,
+    Split,
+    faults_of,
+    find_samples,
+    read_gathers,
+    read_velocity,
+    refuse_twins,
+)
 from .statistics import AmplitudeStatistics, VelocityStatistics, evenly
 
 log = logging.getLogger(__name__)
@@ -96,10 +106,10 @@ def text(result: Analysis, survey: Survey) -> str:
 
 def _splits(data: Path, survey: Survey) -> dict[str, list[Sample]]:
     """Samples by split; a folder without train/ and test/ is one split of its own name."""
-    there = [split for split in ("train", "test") if (data / split).is_dir()]
+    there: list[Split] = [split for split in SPLITS if (data / split).is_dir()]
     if not there:
         return {data.resolve().name: find_samples(data, None, survey)}
-    splits = {}
+    splits: dict[str, list[Sample]] = {}
     for split in there:
         try:
             splits[split] = find_samples(data, split, survey)

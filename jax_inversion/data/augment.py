@@ -75,10 +75,10 @@ def delay(
     start = pad - whole.astype(jnp.int32) - 2
     near = jax.lax.dynamic_slice_in_dim(padded, start, nt + 3, axis=1)
     u = 1 - f
-    weights = (
+    first, *others = (
         ((2 - u) * u - 1) * u / 2,
         ((3 * u - 5) * u * u + 2) / 2,
         ((4 - 3 * u) * u + 1) * u / 2,
         (u - 1) * u * u / 2,
     )
-    return sum(w * near[:, i : i + nt] for i, w in enumerate(weights))
+    return sum((w * near[:, i : i + nt] for i, w in enumerate(others, 1)), first * near[:, :nt])

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from .amplitudes import LOUDEST, odd_amplitudes, rms
 
 PLAUSIBLE_KM_S = (0.3, 10.0)  # from loose sediment and gas to the fastest rocks of the crust and mantle
 MODEL_FILE = "vp_model.npy"
+Split: TypeAlias = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
 LISTED = 200  # at most so many lines of faults in one message
 _EMPTY_ONES = ("analysis", "lost+found")  # folders that are no samples while they are empty: analyze's, the system's
 _log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class BadSample(UserError):  # noqa: N818
         return f"sample {self.sample_id}: " + "; ".join(self.faults)
 
 
-def find_samples(root: Path | str, split: Literal["train", "test"] | None, survey: Survey) -> list[Sample]:
+def find_samples(root: Path | str, split: Split | None, survey: Survey) -> list[Sample]:
     """Samples under ``root``, sorted by id: those of ``root/split`` where that exists, else those in ``root`` itself.
 
     ``split=None`` takes those in ``root`` itself, or of both splits where it has them. Hidden and stray entries are
@@ -63,7 +65,7 @@ def find_samples(root: Path | str, split: Literal["train", "test"] | None, surve
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; right is a folder with train/ and test/, or a folder of samples")
-    splits = [name for name in ("train", "test") if (root / name).is_dir()]
+    splits = [name for name in SPLITS if (root / name).is_dir()]
     if splits and split is not None and split not in splits:
         raise UserError(f"{root}: has {splits[0]}/ but no {split}/ in it")
     folders = [root / name for name in splits if split in (None, name)] or [root]
@@ -214,8 +216,9 @@ def refuse_odd(
     Raises as ``refuse_bad`` does.
     """
     bad = {k: result for k, result in enumerate(found) if isinstance(result, BadSample)}
-    rows = [k for k in range(len(found)) if k not in bad]
-    for position, fault in odd_amplitudes([found[k] for k in rows]).items():
+    levels = {k: result for k, result in enumerate(found) if not isinstance(result, BadSample)}
+    rows = list(levels)
+    for position, fault in odd_amplitudes(list(levels.values())).items():
         sample = samples[rows[position]]
         bad[rows[position]] = BadSample(sample.id, [f"{sample.path}: {fault}"])
     refuse_bad([bad[k] for k in sorted(bad)], len(samples), skip_bad, hint)
@@ -285,6 +288,6 @@ def _load(
         return f"{path}: cannot be read: {error.strerror or error}"
     if bad := array.size - np.count_nonzero(np.isfinite(array)):
         return f"{path}: {bad} of {array.size} values are NaN or infinite ({np.count_nonzero(np.isnan(array))} NaN)"
-    if digests is not None:
+    if digests is not None and hasher is not None:
         digests[path.name] = hasher.hexdigest()
     return array

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from ..arrays import Gathers
 from ..errors import UserError
@@ -29,24 +30,24 @@ class Inputs:
     std: float
     whitening: whiten.Whitening | None = None
 
-    def residual(self, gathers: Gathers) -> Gathers:
+    def residual(self, gathers: Gathers) -> Float[Array, "*batch shot time receiver"]:
         """Gathers (*batch, shot, time, receiver) without the background's response, where they are to be whitened.
 
         Mirrors, shifts and gains belong here: the direct wave is not that of the mirrored survey, a cell off.
         """
         if self.whitening is None:
-            return gathers
+            return jnp.asarray(gathers)
         background = jnp.asarray(self.whitening.background)
-        return gathers - background.reshape((1,) * (gathers.ndim - 3) + background.shape)
+        return jnp.asarray(gathers) - background.reshape((1,) * (gathers.ndim - 3) + background.shape)
 
-    def scaled(self, residual: Gathers) -> Gathers:
+    def scaled(self, residual: Gathers) -> Float[Array, "*batch shot time receiver"]:
         """What the network sees of a ``residual``: of about unit variance, then compressed where that is asked for."""
         if self.whitening is None:
             return normalise(residual, self.std, self.survey.dt_s, self.settings)
         white, arcsinh = self.whitening.filtered(residual), self.settings.arcsinh
         return jnp.arcsinh(arcsinh * white) / arcsinh if arcsinh else white
 
-    def __call__(self, gathers: Gathers) -> Gathers:
+    def __call__(self, gathers: Gathers) -> Float[Array, "*batch shot time receiver"]:
         return self.scaled(self.residual(gathers))
 
     @property

@@ -59,8 +59,8 @@ class _Plan:
     def __len__(self) -> int:
         return sys.maxsize
 
-    def __getitem__(self, step: int) -> np.ndarray:
-        epoch, k = divmod(int(step), self.steps)
+    def __getitem__(self, index: int) -> np.ndarray:
+        epoch, k = divmod(int(index), self.steps)
         return self.order(epoch)[:, k]
 
     def _order(self, epoch: int) -> np.ndarray:

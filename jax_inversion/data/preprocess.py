@@ -6,7 +6,7 @@ Times stay true: row k of every array is at t = k * interval, before and after.
 import functools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -74,7 +74,8 @@ def decimate(
 @functools.lru_cache
 def _low_pass(step: int) -> np.ndarray:
     taps, beta = signal.kaiserord(STOPBAND_DB, (1 - PASSBAND) / step)
-    return signal.firwin(taps | 1, (1 + PASSBAND) / 2 / step, window=("kaiser", beta)).astype(np.float32)
+    window: Any = ("kaiser", beta)  # SciPy's own annotation knows names only
+    return np.asarray(signal.firwin(taps | 1, (1 + PASSBAND) / 2 / step, window=window), np.float32)
 
 
 @functools.lru_cache
@@ -89,7 +90,7 @@ def _band_pass(dt_s: float, low_cut_hz: float, high_cut_hz: float) -> np.ndarray
         band, kind = [low_cut_hz, high_cut_hz], "bandpass"
     else:
         band, kind = low_cut_hz or high_cut_hz, "highpass" if low_cut_hz else "lowpass"
-    return signal.butter(BUTTERWORTH_ORDER, band, kind, fs=1 / dt_s, output="sos")
+    return np.asarray(signal.butter(BUTTERWORTH_ORDER, band, kind, fs=1 / dt_s, output="sos"))
 
 
 def scales(gathers: Gathers, std: float | Float[Array, ""], scaling: str) -> Float[Array, "*batch s 1 r"]:
@@ -114,13 +115,13 @@ def normalise(
     std: float | Float[Array, ""],
     dt_s: float,
     settings: PreprocessConfig,
-) -> Gathers:
+) -> Float[Array, "*batch shot time receiver"]:
     """Divide by ``scales``, multiply by (t / 1 s) ** gain_power, then asinh(arcsinh * a) / arcsinh unless that is 0.
 
     Jittable; ``dt_s``, the gathers' interval, and ``settings`` are static. Row 0 has the gain of row 1, so that the
     inverse exists.
     """
-    scaled = gathers / scales(gathers, std, settings.scaling) * _gain(gathers, dt_s, settings.gain_power)
+    scaled = jnp.asarray(gathers) / scales(gathers, std, settings.scaling) * _gain(gathers, dt_s, settings.gain_power)
     return jnp.arcsinh(settings.arcsinh * scaled) / settings.arcsinh if settings.arcsinh else scaled
 
 

@@ -47,6 +47,13 @@ class Store:
         return len(self.ids)
 
     @property
+    def models(self) -> np.ndarray:
+        """The velocities of a store that has them, as those for training do."""
+        if self.velocities is None:
+            raise ValueError("the store has gathers only")
+        return self.velocities
+
+    @property
     def fingerprint(self) -> str:
         """The same for stores that are made from the same only."""
         return digest_json(self.made_from)

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 @runtime_checkable
+@runtime_checkable
 class Decimation(Protocol):
     """The settings that a store depends on, as ``decimate`` takes them."""
 
@@ -70,7 +71,7 @@ def pack(
     store = _reuse(folder, asked, samples, survey, skip_bad)
     if store is not None:
         return store
-    shapes = {GATHERS: (len(samples), *decimated.gathers_shape)}
+    shapes: dict[str, tuple[int, ...]] = {GATHERS: (len(samples), *decimated.gathers_shape)}
     if velocities:
         shapes[VELOCITIES] = (len(samples), *survey.model_shape)
     need_space(folder, sum(4 * int(np.prod(shape)) for shape in shapes.values()))

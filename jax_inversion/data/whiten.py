@@ -5,12 +5,12 @@ with depth reflects long waves well. Division by the wavelet's amplitude spectru
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy import fft, special
 
 from ..arrays import Gathers
@@ -44,12 +44,12 @@ class Whitening:
     background: Float[np.ndarray, "shot time receiver"]
     scale: float
 
-    def filtered(self, difference: Gathers) -> Gathers:
+    def filtered(self, difference: Gathers) -> Float[Array, "*batch shot time receiver"]:
         """Differences to the background, whitened."""
         operator = jnp.asarray(self.operator / np.float32(self.scale))
         return jnp.einsum("ij,...jr->...ir", operator, difference, precision=jax.lax.Precision.HIGHEST)
 
-    def __call__(self, gathers: Gathers) -> Gathers:
+    def __call__(self, gathers: Gathers) -> Float[Array, "*batch shot time receiver"]:
         background = jnp.asarray(self.background)
         return self.filtered(gathers - background.reshape((1,) * (gathers.ndim - 3) + background.shape))
 
@@ -82,7 +82,7 @@ def fit(
 
 def frequencies_hz(survey: Survey) -> Float[np.ndarray, " frequency"]:
     """Where spectra are given: those of a trace padded with zeros to eight times its length or a little more."""
-    return fft.rfftfreq(_length(survey), survey.dt_s)
+    return np.asarray(fft.rfftfreq(_length(survey), survey.dt_s))
 
 
 def wavelet_spectrum(survey: Survey) -> Float[np.ndarray, " frequency"]:
@@ -101,7 +101,7 @@ def operator(
     if not 0 < floor <= 1:
         raise UserError(f"preprocess.whiten_floor is {floor}; right is above 0 and at most 1, or 'auto'")
     response = np.exp(-((frequencies_hz(survey) / low_pass_hz) ** 4) / 2) / np.maximum(spectrum, floor)
-    impulse = fft.irfft(response, _length(survey))
+    impulse = np.asarray(fft.irfft(response, _length(survey)))
     time = np.arange(survey.nt)
     gain = (np.maximum(time, 1) * survey.dt_s) ** gain_power
     return (gain[:, None] * impulse[np.abs(time[:, None] - time[None, :])]).astype(np.float32)
@@ -122,7 +122,7 @@ def estimate_spectrum(
     trace = np.median(np.asarray(gathers)[:, shot, :, receiver], axis=0)[: max(end, 2)]
     taper = np.cos(np.linspace(0, np.pi / 2, len(trace))) ** 2
     taper = np.where(np.arange(len(trace)) < len(trace) * 3 // 4, 1.0, taper / taper[len(trace) * 3 // 4])
-    amplitude = np.abs(fft.rfft(trace * taper, _length(survey)))
+    amplitude = np.abs(np.asarray(fft.rfft(trace * taper, _length(survey))))
     wavenumber = 2 * np.pi * frequencies_hz(survey) / speed_m_s
     spreading = np.abs(special.hankel1(0, np.maximum(wavenumber[1:] * distance_m[shot, receiver], 1e-6)))
     amplitude[1:] /= spreading
@@ -146,12 +146,12 @@ def noise_floor(
     if quiet.sum() < 2:
         return FLOORS[0]
     noise = np.sqrt(np.mean(np.square(difference[:, quiet])) * survey.nt)
-    response = np.sqrt(np.mean(np.abs(fft.rfft(difference, axis=2)) ** 2, axis=(0, 1, 3))).max()
+    response = np.sqrt(np.mean(np.abs(np.asarray(fft.rfft(difference, axis=2))) ** 2, axis=(0, 1, 3))).max()
     return float(np.clip(noise / max(response, 1e-30), *FLOORS))
 
 
 def _length(survey: Survey) -> int:
-    return fft.next_fast_len(8 * survey.nt, real=True)
+    return cast(int, fft.next_fast_len(8 * survey.nt, real=True))  # SciPy's wrapper has lost the type
 
 
 def _distances_m(survey: Survey) -> Float[np.ndarray, "shot receiver"]:

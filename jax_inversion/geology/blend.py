@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from ..arrays import Velocity
 from ..survey import mirror_velocity
 
 
-def blend(key: jax.Array, models: Velocity) -> Velocity:
+def blend(key: jax.Array, models: Float[Array, "n x depth"]) -> Float[Array, "x depth"]:
     """A weighted mean (x, depth) of ``models`` (n, x, depth), each mirrored laterally or not at random.
 
     The weights are uniform over all that sum to 1 (a flat Dirichlet distribution). The blend stays within the lowest

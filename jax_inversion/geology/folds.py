@@ -26,7 +26,7 @@ def undulation(
 
 
 def unfold(
-    z_m: Float[Array, "x depth"] | Float[Array, "1 depth"],
+    z_m: Float[Array, "#x depth"],
     top_m: Float[Array, "x 1"],
     bottom_m: Float[Array, "x 1"],
     depth_m: float,

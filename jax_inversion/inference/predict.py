@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .. import ensemble, models
@@ -12,7 +13,8 @@ from ..config import InferConfig
 from ..data.inputs import Inputs
 from ..survey import mirror_gathers, mirror_velocity
 
-Predict = Callable[[dict, Array, Array | None, Array], tuple[Array, Array]]
+Given = Array | np.ndarray
+Predict = Callable[[dict, Given, Given | None, Array], tuple[Array, Array]]
 
 
 def make_predict(model: nn.Module, inputs: Inputs, settings: InferConfig) -> Predict:

@@ -28,7 +28,8 @@ def summarise(triples: Iterable[tuple[str, np.ndarray, np.ndarray]], survey: Sur
         truth, prediction = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
         per_sample[sample_id] = float(mape(prediction, truth))
         at_depth += mape_by_depth(prediction, truth)
-        sums += mae(prediction, truth), rmse(prediction, truth) ** 2, _ssim(prediction, truth, survey)
+        errors = mae(prediction, truth), rmse(prediction, truth) ** 2
+        sums += np.array([*errors, _ssim(prediction, truth, survey)])
     if not per_sample:
         raise UserError("no samples to score")
     count = len(per_sample)

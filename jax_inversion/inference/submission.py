@@ -121,6 +121,7 @@ class Submission:
         if entry.flag_bits & _ENCRYPTED:
             raise UserError(f"{where}: the entry is encrypted; right is a plain .npz")
         with self._archive.open(entry) as file:
+            assert isinstance(file, zipfile.ZipExtFile)  # typeshed calls it IO[bytes]
             header = npy.read_header(file)
             if header.shape != shape:
                 raise UserError(f"{where}: shape is {header.shape}; right is {shape} (x, depth)")

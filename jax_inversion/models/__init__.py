@@ -1,9 +1,9 @@
-"""The networks by name. A new one is a linen module of one member, called like ``Inversion``, and an entry in ``_ALL``.
+"""The networks by name. A new one is a linen module of one member, called like ``Inversion``, and one of ``Network``.
 
 Its settings are a frozen dataclass with a ``name``, which is the preset's section ``[model]``, and ``build(survey)``.
 """
 
-from typing import Annotated, TypeAlias, Union
+from typing import Annotated, TypeAlias, get_args
 
 import numpy as np
 from pydantic import Field
@@ -12,10 +12,9 @@ from ..survey import Survey
 from .inversion import InversionConfig
 from .traveltime import TraveltimeConfig
 
-_ALL = (InversionConfig, TraveltimeConfig)
+Network: TypeAlias = Annotated[InversionConfig | TraveltimeConfig, Field(discriminator="name")]
 
-NETWORKS: dict[str, type] = {settings.name: settings for settings in _ALL}
-Network: TypeAlias = Annotated[Union[_ALL], Field(discriminator="name")]  # noqa: UP007
+NETWORKS: dict[str, type] = {settings.name: settings for settings in get_args(get_args(Network)[0])}
 
 
 def source_x(survey: Survey) -> np.ndarray:

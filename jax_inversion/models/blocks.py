@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from .convolution import MultiScaleConv
 
@@ -34,7 +35,7 @@ def layer_norm(x, dtype):
 class ConvBlock(nn.Module):
     """Multi-scale convolution, batch normalisation, GELU, added to the input: (batch, row, column, channel)."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -48,7 +49,7 @@ class TransformerLayer(nn.Module):
 
     heads: int
     dropout: float
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -68,7 +69,7 @@ class TransformerLayer(nn.Module):
 class Mix(nn.Module):
     """A cheap residual 3 x 3 convolution: normalise, depthwise taps as shifted slices (they fuse), GELU, dense."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x):

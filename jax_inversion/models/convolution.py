@@ -9,6 +9,7 @@ over one axis with the other as 7 products 0.27 to 0.49 s, as one product 0.41 t
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 BLOCK = 16  # columns that one banded matrix covers: wide enough for a quick product, narrow enough to waste little
 
@@ -21,7 +22,7 @@ class MultiScaleConv(nn.Module):
 
     features: int
     kernels: tuple[int, ...] = (1, 3, 5, 7)
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x):
@@ -63,5 +64,5 @@ def banded_products(x, kernel):
     x = jnp.pad(x, ((0, 0), (margin, margin), (edge, edge + blocks * block - width), (0, 0)))
     x = jnp.stack([x[:, :, i * block : i * block + window] for i in range(blocks)], axis=2)
     x = x.reshape(batch, height + size - 1, blocks, window * channels)
-    y = sum(x[:, i : i + height] @ matrices[i] for i in range(size))
+    y = sum((x[:, i : i + height] @ matrices[i] for i in range(1, size)), x[:, :height] @ matrices[0])
     return y.reshape(batch, height, blocks * block, features)[:, :, :width]

@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from ..arrays import Velocity
 from ..resampling import averaging_matrix, resample, resize
@@ -31,7 +32,7 @@ class Decoder(nn.Module):
     model_shape: tuple[int, int]
     v_min_km_s: float
     v_max_km_s: float
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     remat: bool = False
 
     @nn.compact

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from ..arrays import Gathers
 from ..resampling import averaging_matrix, resample
@@ -23,7 +24,7 @@ class Encoder(nn.Module):
     token_grid: tuple[int, int]
     cross_source_layers: int
     receiver_x: tuple[float, ...]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     remat: bool = False
 
     @nn.compact

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from .blocks import attention, layer_norm
 
@@ -16,7 +17,7 @@ class SequenceBlock(nn.Module):
     heads: int = 4
     expansion: int = 3
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x, train: bool):

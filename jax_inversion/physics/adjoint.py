@@ -144,7 +144,8 @@ def recompute_backward(layout: Layout, residual: tuple, cotangent: Array) -> tup
 
         def back(j, carry):
             g = stop - 1 - j
-            return backward_turn(loop, g, *carry, at(kept, g - first), lines, sounding=True)
+            fields, images, terms = carry
+            return backward_turn(loop, g, fields, images, terms, at(kept, g - first), lines, sounding=True)
 
         return lax.fori_loop(0, stop - first, back, carry)
 

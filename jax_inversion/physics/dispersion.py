@@ -70,9 +70,9 @@ def synthesis(t_s: np.ndarray, duration_s: float, step_s: float, peak_hz: float)
 
 def _real_parts(analysis: np.ndarray) -> np.ndarray:
     """Real and imaginary parts of a complex matrix's products with real vectors, one below the other."""
-    return np.concatenate([analysis.real, analysis.imag])
+    return np.concatenate([np.real(analysis), np.imag(analysis)])
 
 
 def _real_part_of(waves: np.ndarray) -> np.ndarray:
     """A matrix that takes such parts to the real part of the complex product."""
-    return np.concatenate([waves.real, -waves.imag], axis=1)
+    return np.concatenate([np.real(waves), -np.imag(waves)], axis=1)

@@ -36,7 +36,8 @@ class Grid:
         """Cells of the section itself, (x, depth)."""
         s = self.survey
         # Thick or thin, the last cell exists when any of the section lies in it.
-        return tuple(math.ceil(n * s.spacing_m / self.spacing_m - 1e-9) for n in s.model_shape)
+        nx, nz = (math.ceil(n * s.spacing_m / self.spacing_m - 1e-9) for n in s.model_shape)
+        return nx, nz
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,10 +71,11 @@ class Grid:
         """
         step_m = min(self.model_m, self.spacing_m)
         s = self.survey
-        return tuple(
+        x, z = (
             _resampling(s.model_shape[axis], s.spacing_m, self.centres_m(axis), self.spacing_m, step_m)
             for axis in (0, 1)
         )
+        return x, z
 
     def sinc(self, axis: int, where_m: tuple[float, ...]) -> Float[np.ndarray, "point cell"]:
         """Kaiser-windowed sinc weights of the points ``where_m`` along an axis: Hicks (2002), doi:10.1190/1.1451454."""

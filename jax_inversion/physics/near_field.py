@@ -50,7 +50,7 @@ def _missing(grid: Grid, taps: tuple[float, ...], fine_m: float, source_z_m: flo
 def _green(cells: int, spacing_m: float, taps: tuple[float, ...]) -> np.ndarray:
     """Response of -Laplacian to one unit point source in a periodic box of ``cells`` squared, mean removed."""
     k = 2 * np.pi * np.fft.fftfreq(cells)
-    symbol = -(taps[0] + 2 * sum(c * np.cos(j * k) for j, c in enumerate(taps[1:], 1))) / spacing_m**2
+    symbol = np.asarray(-(taps[0] + 2 * sum(c * np.cos(j * k) for j, c in enumerate(taps[1:], 1))) / spacing_m**2)
     total = symbol[:, None] + symbol[None, :]
     total[0, 0] = np.inf
     return np.fft.ifft2(1 / total).real / spacing_m**2

@@ -23,8 +23,8 @@ def propagate(medium: Medium, ends: Acquisition, layout: Layout) -> Float[Array,
     loop = Leapfrog(medium, ends, layout)
 
     def turn(i, fields, rest, depth, sounding):
-        after = loop.triple(i, fields, sounding)
-        return after, (loop.note(*rest, i, after),)
+        (record,), after = rest, loop.triple(i, fields, sounding)
+        return after, (loop.note(record, i, after),)
 
     start = loop.start(adjoint=False), (loop.empty_record(),)
     return windows.run(turn, *start, windows.bounds(medium.m, layout), layout, 3, reverse=False)[1][0]

@@ -7,7 +7,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Real
+from jax.core import Tracer
+from jaxtyping import Array, Float, Shaped
 
 from ..arrays import Gathers, Velocity
 from ..errors import UserError
@@ -18,7 +19,7 @@ from .propagator import propagate
 
 
 def simulate(
-    velocity_km_s: Real[Array | np.ndarray, "*batch x depth"],
+    velocity_km_s: Shaped[Array | np.ndarray, "*batch x depth"],
     survey: Survey,
     *,
     spacing_m: float = 5.0,
@@ -101,7 +102,7 @@ def _correction(
         raise UserError(
             f"background has shape {background.shape}; the survey's gathers are {plan.survey.gathers_shape}"
         )
-    if isinstance(wavelet, jax.core.Tracer):
+    if isinstance(wavelet, Tracer):
         raise UserError("a background is that of one wavelet; leave it out where the wavelet is traced")
     given = None if wavelet is None else (np.asarray(wavelet).tobytes(), str(wavelet.dtype))
     return jnp.asarray(background, dtype) - jnp.asarray(_homogeneous(km_s, plan, given, dtype))
@@ -115,7 +116,9 @@ def _homogeneous(km_s: float, plan: Plan, wavelet: tuple[bytes, str] | None, dty
 
 
 @partial(jax.jit, static_argnames=("plan",))
-def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None, correction: Array | None) -> Gathers:
+def _simulate(
+    velocity_km_s: Velocity, plan: Plan, wavelet: Array | np.ndarray | None, correction: Array | None
+) -> Float[Array, "*batch shot time receiver"]:
     like = partial(jnp.asarray, dtype=velocity_km_s.dtype)
     wavelet = like(plan.ricker[0] if wavelet is None else wavelet)
     spectra = trace_spectra(velocity_km_s, plan, wavelet if plan.given_wavelet else None)
@@ -142,17 +145,17 @@ def trace_spectra(
     return jnp.tensordot(like(plan.trace_matrices[0]), traces, 1)
 
 
-def _floats(velocity: Array | np.ndarray) -> Velocity:
+def _floats(velocity: Array | np.ndarray) -> Float[Array, "*batch x depth"]:
     """Of a type to compute in: float64 stays (where JAX has it), everything else becomes float32."""
     if not isinstance(velocity, jax.Array):
         velocity = np.asarray(velocity)
     if not jnp.issubdtype(velocity.dtype, jnp.floating) and not jnp.issubdtype(velocity.dtype, jnp.integer):
         raise UserError(f"velocity holds {velocity.dtype}; every cell must be a number of km/s")
     wide = jnp.issubdtype(velocity.dtype, jnp.floating) and velocity.dtype.itemsize >= 8
-    return jnp.asarray(velocity.astype(jnp.float64 if wide and jax.config.jax_enable_x64 else jnp.float32))
+    return jnp.asarray(velocity.astype(jax.dtypes.canonicalize_dtype(jnp.float64) if wide else jnp.float32))
 
 
-def _check(velocity: Array, plan: Plan, wavelet: Array | None) -> None:
+def _check(velocity: Array, plan: Plan, wavelet: Array | np.ndarray | None) -> None:
     survey = plan.survey
     for name, value, allowed in (
         ("stencil order", plan.order, stencil.ORDERS),
@@ -173,7 +176,7 @@ def _check(velocity: Array, plan: Plan, wavelet: Array | None) -> None:
         raise UserError(f"boundary cpml needs {plan.order} cells or more each way, not {plan.grid.inner_shape}")
     plan.grid.check_inside()
     slowest, fastest = survey.v_min_km_s, survey.v_max_km_s
-    if not isinstance(velocity, jax.core.Tracer):
+    if not isinstance(velocity, Tracer):
         values = np.asarray(velocity)  # in numpy, as jnp would trace even a known model inside somebody's jit
         slowest, fastest = float(values.min()), float(values.max())
         if not (np.isfinite(slowest) and np.isfinite(fastest)):

@@ -77,7 +77,10 @@ def slope(padded: Array, axis: int, half: int) -> Array:
         (-1) ** (j + 1) * math.factorial(half) ** 2 / (j * math.factorial(half - j) * math.factorial(half + j))
         for j in range(1, half + 1)
     ]
-    return sum(c * (_moved(padded, axis, half, j) - _moved(padded, axis, half, -j)) for j, c in enumerate(taps, 1))
+    pairs: list[Array] = [
+        c * (_moved(padded, axis, half, j) - _moved(padded, axis, half, -j)) for j, c in enumerate(taps, 1)
+    ]
+    return sum(pairs[1:], pairs[0])
 
 
 def curvature(padded: Array, axis: int, taps: tuple[float, ...]) -> Array:

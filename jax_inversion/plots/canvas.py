@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -83,7 +84,7 @@ def colours(count: int) -> list[str]:
     """``count`` distinct colours for lines."""
     if count <= len(ACCENTS):
         return list(ACCENTS[:count])
-    return [matplotlib.colors.to_hex(c) for c in matplotlib.colormaps["viridis"](np.linspace(0, 0.9, count))]
+    return [to_hex(c) for c in matplotlib.colormaps["viridis"](np.linspace(0, 0.9, count))]
 
 
 def _ends_and_middle(span_m: float) -> list[float]:

@@ -67,9 +67,9 @@ def training_curves(lines: Sequence[Mapping[str, float]]) -> Figure:
     blue, red, green, *_ = ACCENTS
     _members(axes[0, 0], lines, "train/loss", blue, "loss, mean of members")
     plain(axes[0, 0], "Training loss", "epoch", "loss")
-    _members(axes[0, 1], lines, "train/mape", blue, "training", 100)
-    _members(axes[0, 1], lines, "validation/mape", red, "validation, ensemble", 100, marker="o")
-    _line(axes[0, 1], lines, "validation/linear_mape", green, "validation, linear regression", 100, linestyle="--")
+    _members(axes[0, 1], lines, "train/mape", blue, "training", 100.0)
+    _members(axes[0, 1], lines, "validation/mape", red, "validation, ensemble", 100.0, marker="o")
+    _line(axes[0, 1], lines, "validation/linear_mape", green, "validation, linear regression", 100.0, linestyle="--")
     plain(axes[0, 1], "MAPE", "epoch", "MAPE (%)")
     terms = ("mape", "l2", "gradient", "total_variation", "physics")
     for term, colour in zip(terms, colours(len(terms)), strict=True):
@@ -92,7 +92,7 @@ def _members(
     key: str,
     colour: str,
     label: str,
-    scale: float = 1,
+    scale: float = 1.0,
     marker: str = "",
 ) -> None:
     single = sorted({name for line in lines for name in line if name.startswith(f"{key}/")})
@@ -102,8 +102,10 @@ def _members(
 
 
 def _line(
-    ax: Axes, lines: Sequence[Mapping[str, float]], key: str, colour: str, label: str, scale: float = 1, **style: Any
+    ax: Axes, lines: Sequence[Mapping[str, float]], key: str, colour: str, label: str, scale: float = 1.0, **style: Any
 ) -> None:
     points = [(line["epoch"], scale * line[key]) for line in lines if key in line]
     if points:
-        ax.plot(*zip(*points, strict=True), color=colour, label=label, **({"linewidth": 1.4} | style))
+        options: dict[str, Any] = {"linewidth": 1.4} | style
+        epochs, values = zip(*points, strict=True)
+        ax.plot(epochs, values, color=colour, label=label, **options)

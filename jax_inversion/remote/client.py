@@ -56,7 +56,8 @@ def _make(
     *rest: Any,
 ) -> click.Command:  # fmt: skip
     on_card = isinstance(runnable, modal.Function) and bool(runnable.info().gpus)
-    raw = runnable._source_info_.raw_f if isinstance(runnable, modal.Function) else runnable.info.raw_f
+    source: Any = runnable._source_info_ if isinstance(runnable, modal.Function) else runnable.info
+    raw = source.raw_f
     command = original(app, _Checked(runnable, raw.__name__, volume, check) if on_card else runnable, *rest)
     command.help = inspect.getdoc(raw)
     command.context_settings["token_normalize_func"] = lambda name: name.replace("_", "-")
@@ -65,7 +66,8 @@ def _make(
         if isinstance(option, click.Option) and option.name in OPTIONS:
             option.help = OPTIONS[option.name]
             option.show_default = option.default not in (None, "") and not option.is_flag
-    callback = command.callback
+    callback: Callable[..., Any] | None = command.callback
+    assert callback is not None
 
     def first_offline(*args: Any, **options: Any) -> Any:
         _or_one_line(_offline, options)

@@ -67,7 +67,7 @@ class Machine:
 
 
 # The conductors only wait for others: were one preempted, its second life would start a stage that is still under way.
-CONDUCTOR = Machine(cpu=0.5, memory_gib=4, limit_h=24, preemptible=False)
+CONDUCTOR = Machine(cpu=0.5, memory_gib=4, limit_h=24.0, preemptible=False)
 MACHINES = {
     "pipeline": CONDUCTOR,
     "simulate": CONDUCTOR,
@@ -121,9 +121,10 @@ def about_cards(gpus: Sequence[str]) -> list[str]:
     if unknown := [gpu for gpu in gpus if card(gpu) is None]:
         known = ", ".join([*CARDS, *ALIASES])
         lines.append(f"note: {', '.join(unknown)}: no price and no speed known here; known are {known}")
-    if small := [gpu for gpu in gpus if (found := card(gpu)) and found.memory_gb < SMALL_GB]:
+    if small := [(gpu, found.memory_gb) for gpu in gpus if (found := card(gpu)) and found.memory_gb < SMALL_GB]:
+        gpu, memory_gb = small[0]
         lines.append(
-            f"note: {small[0]} has {card(small[0]).memory_gb} GB, the preset was laid out for {SMALL_GB} or more; "
+            f"note: {gpu} has {memory_gb} GB, the preset was laid out for {SMALL_GB} or more; "
             'what should fit (a guess): --overrides "train.batch-size=1 train.accumulate=4"'
         )
     return [*lines, idle_gpus(gpus)] if idle_gpus(gpus) else lines

@@ -50,6 +50,8 @@ class Job:
     def models(self) -> list[Sample]:
         """The samples whose models are blended or simulated, sorted by id."""
         root = self.blend or self.source
+        if root is None:
+            return []
         return [s for s in find_samples(root, None, self.survey) if (s.path / MODEL_FILE).exists()]
 
     @property

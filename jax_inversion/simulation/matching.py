@@ -83,7 +83,8 @@ def residuals(recorded: Gathers, expected: Gathers, from_row: int = 0) -> tuple[
 def _nearest_sample_s(recorded: np.ndarray, simulated: Simulated) -> float:
     nt = recorded.shape[1]
     length = fft.next_fast_len(2 * nt, real=True)
-    there, here = (fft.rfft(a, length, axis=1) for a in (recorded, np.asarray(simulated.gathers, np.float64)))
+    pair = recorded, np.asarray(simulated.gathers, np.float64)
+    there, here = (np.asarray(fft.rfft(a, length, axis=1)) for a in pair)
     correlation = fft.irfft(np.sum(there * here.conj(), axis=(0, 2)), length)
     most = min(nt - 1, round(SEARCH_S / simulated.dt_s))
     lags = np.arange(-most, most + 1)

@@ -29,7 +29,7 @@ def claim(job: Job, ids: Sequence[str]) -> None:
         raise UserError(
             f"{job.out}: sample {there[0]} is there already and nothing says what it was made with; give another --out"
         )
-    if there and (changes := differences(before, now, there)):
+    if there and before is not None and (changes := differences(before, now, there)):
         shown = "; ".join(changes[:_SHOWN]) + (f"; and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else "")
         raise UserError(f"{job.out}: its samples were made with another {shown}; give another --out, or remove them")
     if before != now:

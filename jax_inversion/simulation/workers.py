@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -37,7 +37,7 @@ Answer: TypeAlias = dict[str, Any]
 _WIRE = TypeAdapter(Annotated[AnyJob, Field(discriminator="kind")])
 
 
-def run(job: AnyJob, ks: Sequence[int], workers: int) -> Iterator[tuple[int, Any]]:
+def run(job: AnyJob, ks: Sequence[int], workers: int) -> Generator[tuple[int, Any], None, None]:
     """Make samples ``ks``, yielding each with what ``job.make`` said of it when it is whole.
 
     Where JAX has another device than the CPU it works alone.
@@ -57,57 +57,64 @@ def _share(job: AnyJob, ks: list[int], workers: int) -> Iterator[tuple[int, Any]
     try:
         with selectors.DefaultSelector() as listening:
             for _ in range(min(workers, len(ks))):
-                child = _start(job)
+                child = _Worker(job)
                 children.append(child)
-                asked[child] = _ask(child, todo)
-                listening.register(child.stdout, selectors.EVENT_READ, child)
+                asked[child] = child.ask(todo)
+                listening.register(child.answers, selectors.EVENT_READ, child)
             for _ in ks:
                 child = listening.select()[0][0].data
                 done = asked[child]
-                made = _made(_hear(child, job, done))
-                asked[child] = _ask(child, todo)
+                made = _made(child.hear(done))
+                asked[child] = child.ask(todo)
                 if asked[child] is None:
-                    listening.unregister(child.stdout)
+                    listening.unregister(child.answers)
                 yield done, made
     finally:
         for child in children:
-            child.kill()
+            child.process.kill()
         for child in children:
-            child.wait()
-            child.stdin.close()
-            child.stdout.close()
+            child.process.wait()
+            child.questions.close()
+            child.answers.close()
 
 
-def _start(job: AnyJob) -> subprocess.Popen:
-    path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
-    env = os.environ | ONE_THREAD | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
-    # a session of its own: Ctrl-C reaches only the parent, which then ends its workers without their tracebacks
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
-    child = subprocess.Popen([sys.executable, "-m", __package__], env=env, bufsize=0, **pipes)
-    _say(child, _WIRE.dump_json(job))
-    return child
+class _Worker:
+    """A process that makes the samples of ``job`` that it is asked for."""
 
+    def __init__(self, job: AnyJob):
+        path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
+        env = os.environ | ONE_THREAD | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
+        self.job = job
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jax_inversion.simulation"],
+            env=env,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches only the parent, which ends its workers without their tracebacks
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.questions, self.answers = self.process.stdin, self.process.stdout
+        self.say(_WIRE.dump_json(job))
 
-def _ask(child: subprocess.Popen, todo: Iterator[int]) -> int | None:
-    k = next(todo, None)
-    if k is not None:
-        _say(child, str(k).encode())
-    return k
+    def say(self, line: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died: reading from it will say so
+            self.questions.write(line + b"\n")
 
+    def ask(self, todo: Iterator[int]) -> int | None:
+        k = next(todo, None)
+        if k is not None:
+            self.say(str(k).encode())
+        return k
 
-def _say(child: subprocess.Popen, line: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it has died: reading from it will say so
-        child.stdin.write(line + b"\n")
-
-
-def _hear(child: subprocess.Popen, job: AnyJob, k: int) -> Answer:
-    line = child.stdout.readline()
-    if line.endswith(b"\n"):
-        return json.loads(line)
-    code = child.wait()
-    why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    hint = "; out of memory? try fewer --workers" if code == -9 else ""
-    return {"run_error": f"{_name(job, k)}: its worker {why}{hint}"}
+    def hear(self, k: int) -> Answer:
+        line = self.answers.readline()
+        if line.endswith(b"\n"):
+            return json.loads(line)
+        code = self.process.wait()
+        why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        hint = "; out of memory? try fewer --workers" if code == -9 else ""
+        return {"run_error": f"{_name(self.job, k)}: its worker {why}{hint}"}
 
 
 def _attempt(job: AnyJob, k: int) -> Answer:

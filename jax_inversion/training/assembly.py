@@ -1,10 +1,9 @@
 """From a configuration and a store to the functions that train."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -14,7 +13,7 @@ from ..data.inputs import Inputs
 from . import optimiser
 from .samples import coarse_shape
 from .state import TrainState, create
-from .step import make_step, make_validation, resize_base, stream
+from .step import Batch, Metrics, make_step, make_validation, resize_base, stream
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Parts:
     """
 
     initial: Callable[[], TrainState]
-    step: Callable[[TrainState, Mapping[str, Any]], tuple[TrainState, dict[str, jax.Array]]]
+    step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
     validate: Callable[..., Any]
     rate: optax.Schedule
 

@@ -81,18 +81,18 @@ def _fit(config: Config, samples: Samples) -> Base:
     seen = fit_inputs(config, samples)
     arrays |= seen.arrays
     features = _features(config, store, seen, arrays)
-    logarithms = (np.log(store.velocities[row]) for row in train)
+    logarithms = (np.log(store.models[row]) for row in train)
     targets = cell_means(logarithms, coarse_shape(store.survey, section.spacing_m))
     found = baselines.fit(section, features[train], targets, store.survey.has_mirror)
-    arrays |= {"profile": baselines.median_profile(store.velocities, train)} | found.arrays
+    arrays |= {"profile": baselines.median_profile(store.models, train)} | found.arrays
     grids, scores = None, {}
     for name in regression.fitted(arrays):
         validated = baselines.grids(arrays, name, features[samples.validation])
         grid = np.empty((len(store), *validated.shape[1:]), np.float32)
         grid[samples.validation] = validated
         grid[train] = found.left_out.get(name, arrays["profile"])  # last, for where none validates, training rows do
-        fine = (resize(grid[row], store.velocities.shape[1:]) for row in samples.validation)
-        truths = (store.velocities[row] for row in samples.validation)
+        fine = (resize(grid[row], store.models.shape[1:]) for row in samples.validation)
+        truths = (store.models[row] for row in samples.validation)
         scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
         if name == section.regression:
             grids = grid
@@ -120,8 +120,9 @@ def _save(path: Path, made_from: str, base: Base) -> None:
         contents["grids"] = base.grids
     meta = {"made_from": made_from, "mape": dict(base.mape)}
     meta["sha256"] = _digest(meta, contents)
+    arrays: dict[str, Any] = {**contents, _META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
     with write_aside(path) as aside, aside.open("wb") as file:
-        np.savez(file, **contents, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+        np.savez(file, **arrays)
 
 
 def _load(path: Path, made_from: str) -> Base | None:
@@ -150,5 +151,5 @@ def _digest(meta: Mapping[str, Any], contents: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for name, array in sorted(contents.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

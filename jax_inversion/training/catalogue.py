@@ -55,9 +55,10 @@ def step_of(path: Path) -> int | None:
 def look(run: Path | str) -> Catalogue:
     """Read the notes of a run. ``UserError`` for checkpoints of another version."""
     folder = Path(run) / FOLDER
-    found = [p for p in folder.iterdir() if step_of(p) is not None and p.is_dir()] if folder.is_dir() else []
+    there = folder.iterdir() if folder.is_dir() else ()
+    found = {step: p for p in there if (step := step_of(p)) is not None and p.is_dir()}
     notes, damaged = [], []
-    for path in sorted(found, key=step_of):
+    for _, path in sorted(found.items()):
         try:
             notes.append(read_note(path))
         except Damaged as fault:
@@ -73,7 +74,7 @@ def list_checkpoints(run: Path | str) -> list[str]:
     return list(look(run).named)
 
 
-def asked_for(spec: Path | str) -> tuple[Path | None, str, Path | None]:
+def asked_for(spec: Path | str) -> tuple[Path, str, None] | tuple[Path | None, str, Path]:
     """(run, name, None) of RUN, RUN/best, RUN/epoch_10, ..., or (run or None, name, folder) of a step's own folder.
 
     RUN alone is its best. ``UserError`` in plain words for what is neither.
@@ -102,9 +103,10 @@ def asked_for(spec: Path | str) -> tuple[Path | None, str, Path | None]:
 
 def resolve(spec: Path | str) -> Path:
     """The step folder of RUN[/best|/latest|/epoch_10|/step_00000202]; ``UserError`` lists the names there are."""
-    run, name, folder = asked_for(spec)
-    if folder is not None:
-        return folder
+    asked = asked_for(spec)
+    if asked[2] is not None:
+        return asked[2]
+    run, name, _ = asked
     found = look(run)
     if name in found.named:
         return found.named[name].path

@@ -174,20 +174,23 @@ def restore(spec: Path | str) -> Restored:
 
 def _candidates(spec: Path | str, faults: list[Damaged]) -> Iterator[tuple[Note, Path, str, tuple[str, ...]]]:
     """(note, run, name, names) to try one after the other. What cannot be one of them is added to ``faults``."""
-    run, name, folder = asked_for(spec)
-    if folder is not None:
+    asked = asked_for(spec)
+    if asked[2] is not None:
+        run, name, folder = asked
         note = read_note(folder)
         yield note, run or folder.parent, name, look(run).names(note.path) if run else note.names
         return
+    run, name, _ = asked
     found = look(run)
     chosen = found.named.get(name)
-    if chosen is None and not (found.damaged and name in ("best", "latest")):
+    has_others = name in ("best", "latest")
+    if chosen is None and not (found.damaged and has_others):
         raise missing(spec, run, name, found)
-    if name not in ("best", "latest"):
+    if chosen is not None and not has_others:
         yield chosen, run, name, found.names(chosen.path)
         return
     # Of a note that cannot be read nobody knows whether it was called the best.
-    faults += [fault for fault in found.damaged if chosen is None or step_of(fault.path) > chosen.step]
+    faults += [fault for fault in found.damaged if chosen is None or (step_of(fault.path) or 0) > chosen.step]
     before = [note for note in reversed(found.notes) if chosen is None or note.step < chosen.step]
     after = [] if chosen is None else [note for note in found.notes if note.step > chosen.step]
     for note in [*([chosen] if chosen else []), *before, *after]:
@@ -213,7 +216,7 @@ def _still(note: Note) -> bool:
 
 
 def newest(
-    run: Path, like: TrainState, check: Callable[[Meta], None]
+    run: Path, like: TrainState, check: Callable[[Meta], object]
 ) -> tuple[TrainState, Meta, dict[str, Any]] | None:
     """The newest intact checkpoint of an interrupted run, None where there is none at all.
 
@@ -223,7 +226,7 @@ def newest(
     for name in {path.name[1:].rsplit(".", 2)[0] for path in (run / FOLDER).glob(".*.partial")}:
         recover(run / FOLDER / name)
     found = look(run)
-    hurt = {step_of(fault.path): fault for fault in found.damaged}
+    hurt = {step_of(fault.path) or 0: fault for fault in found.damaged}
     faults: list[Damaged] = []
     for step in sorted({note.step for note in found.notes} | hurt.keys(), reverse=True):
         if step in hurt:

@@ -86,7 +86,7 @@ class Training:
         )
         base_shape = None if self.grids is None else self.grids.shape[1:]
         inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
-        self.parts = assemble(config, inputs, self.total, base_shape, self.store.velocities.shape[1:])
+        self.parts = assemble(config, inputs, self.total, base_shape, self.store.models.shape[1:])
         like = jax.eval_shape(self.parts.initial)
         found = checkpoints.newest(run, like, lambda meta: refuse_changes(meta.config, config, run))
         if found is None:
@@ -147,11 +147,12 @@ class Training:
             self.metrics |= {f"validation/{kernel}_mape": score for kernel, score in self.base.mape.items()}
         self.tracker.log(self.done, epoch, self.metrics)
         say_validation(epoch, scores, is_best)
-        if self.draw is not None and (last or epoch % self.config.track.figure_every == 0):
+        draw = self.draw
+        if draw is not None and (last or epoch % self.config.track.figure_every == 0):
             for row, predicted in zip(scores.rows, scores.predicted, strict=True):
-                truth, name = self.store.velocities[row], self.store.ids[row]
+                truth, name = self.store.models[row], self.store.ids[row]
                 self.tracker.figure(
-                    self.done, f"predictions/{name}", lambda t=truth, p=predicted, n=name: self.draw(t, p, n)
+                    self.done, f"predictions/{name}", lambda t=truth, p=predicted, n=name: draw(t, p, n)
                 )
         return is_best
 
@@ -182,7 +183,7 @@ class Training:
         self.saved = time.monotonic()
 
     def _rate(self) -> float:
-        return float(self.parts.rate((self.done - 1) // self.config.train.accumulate))
+        return np.asarray(self.parts.rate((self.done - 1) // self.config.train.accumulate)).item()
 
     def _kept(self) -> list[str]:
         self.saver.wait()

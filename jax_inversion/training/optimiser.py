@@ -1,5 +1,7 @@
 """Learning rate and optimiser; members are optimised side by side and know nothing of each other."""
 
+from typing import Any
+
 import jax
 import optax
 
@@ -37,8 +39,8 @@ def build(
     if accumulate > 1:
         one = optax.MultiSteps(one, accumulate).gradient_transformation()
 
-    def update_members(gradients, state, params=None):
-        return jax.vmap(one.update)(gradients, state, params)
+    def update_members(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.vmap(one.update)(updates, state, params)
 
     return _lenient(optax.GradientTransformation(jax.vmap(one.init), update_members))
 
@@ -51,8 +53,8 @@ def ensemble_weights(learning_rate: float = 0.05) -> optax.GradientTransformatio
 def _lenient(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     """``inner`` under JAX's usual promotion rules: optax itself does not keep to the strict ones of the tests."""
 
-    def update(gradients, state, params=None):
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         with jax.numpy_dtype_promotion("standard"):
-            return inner.update(gradients, state, params)
+            return inner.update(updates, state, params)
 
     return optax.GradientTransformation(inner.init, update)

@@ -51,7 +51,8 @@ def coarse_shape(survey: Survey, spacing_m: float) -> tuple[int, int]:
     """Cells (x, depth) of about ``spacing_m`` that cover the section; the survey's own where these are no finer."""
     if spacing_m <= survey.spacing_m:
         return survey.model_shape
-    return tuple(max(2, round(n * survey.spacing_m / spacing_m)) for n in survey.model_shape)
+    nx, nz = (max(2, round(n * survey.spacing_m / spacing_m)) for n in survey.model_shape)
+    return nx, nz
 
 
 def on_loss_grid(store: Store, spacing_m: float) -> Store:
@@ -61,6 +62,6 @@ def on_loss_grid(store: Store, spacing_m: float) -> Store:
     networks' last layer interpolates to any.
     """
     shape = coarse_shape(store.survey, spacing_m)
-    if shape == store.velocities.shape[1:]:
+    if shape == store.models.shape[1:]:
         return store
-    return dataclasses.replace(store, velocities=cell_means(store.velocities, shape))
+    return dataclasses.replace(store, velocities=cell_means(store.models, shape))

@@ -17,14 +17,15 @@ Tree = Any
 class TrainState:
     """The whole state of a run but for the loader's position. Every leaf of ``params``, ``batch_stats``, ``opt_state``
     and ``ema`` has the member axis first; ``logits`` (members,) are the ensemble's weights before the softmax.
+    Leaves are JAX's arrays, NumPy's while a checkpoint is read, or shapes (``jax.eval_shape``).
     """
 
-    step: jax.Array  # int32: batches seen by each member
+    step: Tree  # int32: batches seen by each member
     params: Tree
     batch_stats: Tree
     opt_state: Tree
     ema: Tree | None  # average of ``params``; None when it is off
-    logits: jax.Array
+    logits: Tree
     logits_opt_state: Tree
 
     @property

@@ -2,7 +2,7 @@
 
 import dataclasses
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jaxtyping import PRNGKeyArray
 
 from .. import ensemble, losses, models
 from ..config import Config
@@ -18,11 +19,11 @@ from ..data.inputs import Inputs
 from ..resampling import resize
 from .state import TrainState
 
-Batch = dict[str, Array]
+Batch = Mapping[str, Array]  # as traced; NumPy's arrays may be given
 Metrics = dict[str, Array]
 
 
-def stream(seed: int, name: str, step: Array) -> Array:
+def stream(seed: int, name: str, step: Array | int) -> PRNGKeyArray:
     """The random key of the stream ``name`` at ``step``; nothing else is drawn from, so a restart repeats.
 
     Of the kind ``rbg``: the step compiles in half the time it needs with JAX's default, and draws noise faster.
@@ -30,7 +31,7 @@ def stream(seed: int, name: str, step: Array) -> Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="rbg"), zlib.crc32(name.encode())), step)
 
 
-def resize_base(base: Array | None, shape: tuple[int, int]) -> Array | None:
+def resize_base(base: Array | None, shape: tuple[int, ...]) -> Array | None:
     """A coarse base model (..., gx, gz), whose cells cover the section, on ``shape`` cells."""
     return None if base is None else resize(base, shape)
 
@@ -52,7 +53,7 @@ def make_step(
     def loss(params: Any, state: TrainState, gathers: Array, velocity: Array, base: Array | None):
         variables = {"params": params, "batch_stats": state.batch_stats, "logits": state.logits}
         key = stream(seed, "dropout", state.step)
-        predicted, changed = ensemble.apply(model, variables, gathers, source_x, base=base, train=True, key=key)
+        predicted, changed = ensemble.apply_in_training(model, variables, gathers, source_x, key, base)
         value, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, velocity)
         if config.loss.time:
             (found,) = changed["in_time"]["log_velocity"]
@@ -68,7 +69,8 @@ def make_step(
         params = optax.apply_updates(state.params, updates)
         norm = jax.vmap(optax.tree.norm)(gradients)
         metrics |= {"grad_norm": norm, "finite": jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)}
-        new = state.replace(
+        new = dataclasses.replace(
+            state,
             step=state.step + 1,
             params=params,
             batch_stats=batch_stats,
@@ -82,7 +84,7 @@ def make_step(
 
 def make_validation(
     config: Config, model: nn.Module, logits_optimiser: optax.GradientTransformation, inputs: Inputs
-) -> Callable[..., tuple[dict[str, Array], tuple[Array, Any]]]:
+) -> Callable[..., tuple[dict[str, Array], tuple[Any, Any]]]:
     """The jitted ``validate(variables, learning, batch) -> (scores, learning)`` of one batch, without augmentation.
 
     ``batch``: ``gathers`` (batch, shot, time, receiver), ``velocity`` (batch, x, depth), optionally ``base``, and
@@ -101,9 +103,7 @@ def make_validation(
     source_x = models.source_x(survey)
     bounds = (survey.v_min_km_s, survey.v_max_km_s)
 
-    def validate(
-        variables: Any, learning: tuple[Array, Any], batch: Batch
-    ) -> tuple[dict[str, Array], tuple[Array, Any]]:
+    def validate(variables: Any, learning: tuple[Array, Any], batch: Batch) -> tuple[dict[str, Array], tuple[Any, Any]]:
         truth = batch["velocity"]
         gathers = inputs(batch["gathers"])
         base = resize_base(batch.get("base"), truth.shape[-2:])

@@ -15,7 +15,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import UserError
 from ..files import write_aside
@@ -26,7 +26,7 @@ MODES = ("off", "offline", "online")  # each sends less than the next
 log = logging.getLogger(__name__)
 
 
-def read_metrics(run: Path | str) -> list[dict[str, float]]:
+def read_metrics(run: Path | str) -> list[dict[str, int | float]]:
     """The lines of RUN/metrics.jsonl; what a kill cut short or damage made unreadable is left out, with a word."""
     path = Path(run) / METRICS
     try:
@@ -73,7 +73,7 @@ class Tracker:
         kept = [line for line in read_metrics(run) if line["step"] <= step]
         with write_aside(self.path) as aside:
             aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self.wandb = None
+        self.wandb: Any = None
         self._start(effective_mode(mode))
 
     def log(self, step: int, epoch: float, figures: Mapping[str, float]) -> None:
@@ -115,7 +115,7 @@ class Tracker:
         if mode == "offline":
             self._try(lambda: setattr(self, "wandb", self._init(mode)))
 
-    def _init(self, mode: str) -> Any:
+    def _init(self, mode: Literal["online", "offline"]) -> Any:
         import wandb
 
         folder = self.run / "wandb"
@@ -135,7 +135,7 @@ class Tracker:
             log.warning("wandb is off from here on (%s); %s goes on", _reason(error), METRICS)
 
 
-def _numbers(line: str) -> dict[str, float] | None:
+def _numbers(line: str) -> dict[str, int | float] | None:
     """The numbers of one line; None unless it is an object with a step and an epoch."""
     try:
         values = json.loads(line)

@@ -1,5 +1,6 @@
 """One pass over the validation samples: the score, and a little learning of the ensemble's weights."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,7 @@ def validate(
     for start in range(0, len(rows), batch_size):
         chunk = rows[start : start + batch_size]
         filled = np.resize(chunk, batch_size)  # one shape for all batches, so one compilation
-        batch = {"gathers": store.gathers[filled], "velocity": store.velocities[filled], "count": np.int32(len(chunk))}
+        batch = {"gathers": store.gathers[filled], "velocity": store.models[filled], "count": np.int32(len(chunk))}
         if base is not None:
             batch["base"] = base[filled]
         scores, learning = one_batch(state.variables, learning, batch)
@@ -71,4 +72,4 @@ def validate(
     terms = {name: float(value) for name, value in means.items()}
     scores = Scores(terms, members, weights, rows[: len(first)], np.asarray(first))
     logits, opt_state = learning
-    return scores, state.replace(logits=jnp.asarray(logits), logits_opt_state=opt_state)
+    return scores, dataclasses.replace(state, logits=jnp.asarray(logits), logits_opt_state=opt_state)

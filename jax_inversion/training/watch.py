@@ -64,7 +64,7 @@ class Watch:
 
     def _fault(self, step: int, index: np.ndarray, metrics: Mapping[str, np.ndarray]) -> str:
         bad = np.flatnonzero(~metrics["finite"])
-        samples = "; ".join(f"member {m}: {', '.join(self.ids[row] for row in index[m])}" for m in bad)
+        samples = "; ".join(f"member {m}: {', '.join(self.ids[int(row)] for row in index[m])}" for m in bad)
         good = "latest" in self.kept()
         kept_text = f"the last good checkpoint is {self.run}/latest" if good else "there is no checkpoint yet"
         return (
