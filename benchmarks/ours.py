@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.rivals.measured import Sample, arguments, measure, read_sample
-from jax_inversion.physics import simulate
+from jax_inversion import backgrounds
+from jax_inversion.physics import SimulatorConfig, simulate
 from jax_inversion.survey import CHALLENGE
 
 LAYER_M = {"damping": 350.0, "cpml": 100.0}
@@ -24,12 +25,9 @@ def main() -> None:
     parser.add_argument("--no-windows", action="store_true", help="update every cell at every step")
     parser.add_argument("--boundary", choices=LAYER_M, default="damping")
     args = parser.parse_args()
-    options = {"spacing_m": args.spacing_m, "step_s": args.step_s, "order": args.order}
-    if args.no_windows:
-        options["windows"] = False
-    if args.boundary != "damping":
-        options["boundary"] = args.boundary
+    settings = SimulatorConfig(spacing_m=args.spacing_m, order=args.order, boundary=args.boundary)
     survey = CHALLENGE.with_interval(args.interval_s)
+    options = backgrounds.options(survey, settings) | {"step_s": args.step_s, "windows": not args.no_windows}
     forward = functools.partial(simulate, survey=survey, **options)
     wanted = jax.grad(lambda v: jnp.sum(forward(v) ** 2)) if args.gradient else forward
 

@@ -4,6 +4,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from .cli import front_door
+
 VERBS = {
     "simulate": "make shot gathers and velocity models in the challenge's layout",
     "calibrate": "compare the simulator with samples that have gathers and model",
@@ -15,8 +17,8 @@ VERBS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    argv = list(sys.argv[1:] if argv is None else argv)
+@front_door
+def main(argv: Sequence[str]) -> int:
     if argv and argv[0] in VERBS:
         return importlib.import_module(f"jax_inversion.{argv[0]}").main(argv[1:])
     print("usage: python -m jax_inversion <verb> [options]     (each verb has --help)\n")

@@ -22,7 +22,7 @@ def analyze(data: Path | str, out: Path | str | None = None, survey: Survey = CH
     """The findings of ``data.analysis.examine`` in words, and the figures drawn in ``out`` (default DATA/analysis)."""
     data = Path(data)
     out = Path(out) if out else data / "analysis"
-    check_writable(out / "models.png")
+    check_writable(out, folder=True)
     found = examine(data, survey)
     figures = _draw(found, survey, out)
     names = ", ".join(path.name for path in figures)

@@ -23,7 +23,7 @@ def front_door(main: Callable[[Sequence[str] | None], object]) -> Callable[[Sequ
     def wrapped(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("absl").setLevel(logging.ERROR)
-        _prepare_output()
+        prepare_output()
         try:
             try:
                 code = main(sys.argv[1:] if argv is None else argv)
@@ -43,6 +43,7 @@ def front_door(main: Callable[[Sequence[str] | None], object]) -> Callable[[Sequ
                 raise
             logging.getLogger(__name__).debug("where it came from", exc_info=True)
             print(f"error: {fault}", file=sys.stderr)
+            _drop_output()
             return 2 if isinstance(fault, UserError) else 1
 
     return wrapped
@@ -59,22 +60,24 @@ class _Lines(logging.StreamHandler):
         super().emit(record)
 
 
-def _prepare_output() -> None:
+def prepare_output() -> None:
     """Ids of odd bytes are printed with backslashes; the package's own log goes to stderr."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    log = logging.getLogger("jax_inversion")
+    log, root = logging.getLogger("jax_inversion"), logging.getLogger()
+    if not root.handlers:  # or a library's first word would give the root a handler that says all of this again
+        root.addHandler(logging.NullHandler())
     if not log.handlers:
         log.addHandler(_Lines())
         log.setLevel(logging.INFO)
 
 
 def _drop_output() -> None:
-    """Send what is still buffered nowhere, or Python would complain about the pipe once more at its end."""
+    """Send nowhere what is buffered and cannot be written, or Python would complain about it once more at its end."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # a stream without a file of its own
             try:
                 stream.flush()
-            except BrokenPipeError:
+            except OSError:  # a broken pipe, or a full disk that the output goes to
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

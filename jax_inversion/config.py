@@ -43,6 +43,7 @@ class DataConfig:
     """Where samples lie and which of them validate."""
 
     root: str = ""  # a folder with train/ and test/
+    source: Literal["folders", "simulated"] = "folders"  # of training samples; simulated ones need no folder
     validation_fraction: Fraction = 0.1
     split_seed: CountOrZero = 0
     skip_bad: bool = False
@@ -59,6 +60,7 @@ class TrainConfig:
     batch_size: Count = 4  # samples a member and step
     spacing_m: NonNegative = 0.0  # of the grid that the loss is taken on; 0: the survey's own
     accumulate: Count = 1  # steps whose gradients make one update
+    optimiser: Literal["adamw", "muon"] = "adamw"
     learning_rate: Positive = 1e-4
     warmup_fraction: Fraction = 0.05
     final_fraction: Share = 0.0  # of the learning rate, at the end of the cosine
@@ -110,6 +112,10 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     infer: InferConfig = field(default_factory=InferConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
+
+    def __post_init__(self) -> None:
+        if self.loss.time and self.model.name != "traveltime":
+            raise UserError(f"loss.time has no effect on model.name {self.model.name!r}: right is 'traveltime', or 0")
 
 
 _ADAPTER = TypeAdapter(Config)

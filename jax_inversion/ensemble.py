@@ -37,18 +37,19 @@ def apply(
 ):
     """Each member on its own (member, batch, ...) data: velocity (member, batch, x, depth) km/s.
 
-    In training ``key`` is split over the members for their dropout, and (velocity, new batch_stats) comes back.
+    In training ``key`` is split over the members for their dropout, and (velocity, changed collections) comes back:
+    ``batch_stats``, and what the network has to say besides.
     """
     if not train:
         return jax.vmap(lambda v, g, b: model.apply(v, g, source_x, b))(_network(variables), gathers, base)
 
     def member(network, gathers, base, key):
         rngs = {"dropout": key}
-        return model.apply(network, gathers, source_x, base, train=True, rngs=rngs, mutable=["batch_stats"])
+        return model.apply(network, gathers, source_x, base, train=True, rngs=rngs, mutable=["batch_stats", "in_time"])
 
     keys = jax.random.split(key, gathers.shape[0])
     velocity, changed = jax.vmap(member)(_network(variables), gathers, base, keys)
-    return velocity, changed.get("batch_stats", {})
+    return velocity, {"batch_stats": {}} | changed
 
 
 def predict(

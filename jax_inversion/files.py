@@ -130,8 +130,10 @@ def _locked(holder: Path, wait: bool = False) -> Iterator[bool]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             free = True
-        except OSError:  # somebody else's; or a file system without locks, where nothing is ever cleared
+        except BlockingIOError:
             free = False
+        except OSError:  # a file system without locks: a path has one writer there, by agreement
+            free = True
         yield free
     finally:
         os.close(lock)

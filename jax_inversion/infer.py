@@ -7,6 +7,7 @@ from pathlib import Path
 from .cli import front_door
 from .files import check_writable
 from .inference.predictor import Predictor
+from .inference.submission import spread_path
 from .inference.submit import provenance, submit, test_samples
 from .runs import Run
 
@@ -27,6 +28,8 @@ def infer(
     predictor = Predictor.load(ckpt, overrides)
     out = Path(out) if out else Run(predictor.restored.run).submission(predictor.restored.label)
     check_writable(out)
+    if uncertainty:
+        check_writable(spread_path(out))
     samples = test_samples(predictor, data)
     submit(predictor, samples, out, provenance(predictor, samples), uncertainty=uncertainty)
     return out

@@ -48,7 +48,7 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
         data = Path(data) if data else Path(config.data.root) if config.data.root else None
         if data is None:
             data = _simulated(config, run)
-        for split in ("train", "test"):
+        for split in ("train", "test") if config.data.source == "folders" else ("test",):
             find_samples(data, split, config.survey)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
         analyzed(config, run, data)
@@ -92,6 +92,8 @@ def _simulated(config: Config, run: Run) -> Path:
     """RUN/data with train/, test/ and, kept aside, truth/ of the test samples."""
     _say("simulate")
     for options in simulated_sets(config, run.data):
+        if config.data.source == "simulated" and options["out"].name == "train":
+            continue  # straight into the store, when training begins
         simulate(**options, workers=config.simulate.workers, survey=config.survey, simulator=config.simulator)
     return run.data
 

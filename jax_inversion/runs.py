@@ -5,8 +5,10 @@ noted, never because something of its name lies there. ``provenance.json`` is a 
 """
 
 import contextlib
+import errno
 import fcntl
 import json
+import logging
 import os
 import sys
 import threading
@@ -17,6 +19,9 @@ from typing import Any, ClassVar, TextIO
 
 from .errors import UserError
 from .files import digest, digest_json, write_aside
+
+_LOCKLESS = (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK)  # as network volumes may answer
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,12 @@ class Run:
         handle = (self.path / ".lock").open("a+")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno in _LOCKLESS:
+                log.warning("%s: the file system has no locks; see to it that nobody else works in this run", self.path)
+                return handle
+            if not isinstance(error, BlockingIOError):
+                raise
             handle.seek(0)
             owner = handle.read().strip() or "another process"
             handle.close()

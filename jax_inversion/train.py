@@ -11,11 +11,12 @@ from . import config as configs
 from . import plots, training
 from .cli import front_door
 from .config import Config
+from .data.rows import Store
 from .errors import UserError
 from .runs import Run
-from .training.preparation import SKIP_BAD, open_store
-
-__all__ = ["open_store", "train"]
+from .simulation import simulated_store
+from .training.preparation import SKIP_BAD, pack_store
+from .training.samples import coarse_shape
 
 
 def train(
@@ -33,20 +34,39 @@ def train(
     """
     place = Run(Path(run or Path("runs") / config.model.name))
     data = data or (Path(config.data.root) if config.data.root else None)
-    if data is None:
-        raise UserError("no data: give --data DIR, or root in the config's [data] section")
     with place.lock():
         store = open_store(config, data, place, hint)
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
+        if data is not None:
+            config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
         configs.save(config, place.config)
         samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
         base = training.fit_base(config, samples, place.base)
 
         def draw(truth: np.ndarray, prediction: np.ndarray, name: str) -> bytes:
-            return plots.png(plots.comparison(truth, prediction, store.survey, title=name))
+            return plots.png(plots.comparison(truth, prediction, store.survey.on_grid(truth.shape), title=name))
 
         training.fit(config, samples, place.path, base, draw, on_checkpoint)
     return place.path
+
+
+def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = SKIP_BAD) -> Store:
+    """The packed training samples of a run: of the folders below ``data``, or simulated as the config says.
+
+    ``hint``: what the user would write where this was called from to have bad samples left out.
+    """
+    place = run if isinstance(run, Run) else Run(run)
+    if config.data.source == "folders":
+        if data is None:
+            raise UserError("no data: give --data DIR, or root in the config's [data] section")
+        return pack_store(config, data, place, hint)
+    section = config.simulate
+    if not section.train_count:
+        raise UserError("data.source is 'simulated', but simulate.train_count is 0; how many samples?")
+    survey = config.survey.with_interval(config.preprocess.dt_s)
+    shape = coarse_shape(config.survey, config.train.spacing_m)
+    how = {"geology": section.geology, "seed": section.seed, "simulator": config.simulator, "workers": section.workers}
+    with place.lock():
+        return simulated_store(place.store, section.train_count, survey, shape, **how)
 
 
 @front_door

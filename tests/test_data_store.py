@@ -99,7 +99,7 @@ def test_any_change_packs_anew(data, caplog, change):
 
 
 @pytest.mark.parametrize("name", ["gathers.npy", "velocities.npy", "store.json"])
-@pytest.mark.parametrize("damage", ["cut", "gone", *range(0, 100, 12)])
+@pytest.mark.parametrize("damage", ["cut", "gone", 0, 37, 62, 95])
 def test_a_damaged_store_is_named_and_packed_anew(data, caplog, name, damage):
     first, path = build(data), data.parent / "store" / name
     gathers = np.array(first.gathers)
@@ -146,7 +146,7 @@ def test_bad_samples_stop_it_all_listed_or_are_left_out(data, caplog):
 
 def test_a_sample_in_another_unit_is_no_part_of_the_scale(data, caplog):
     std = build(data).std
-    for factor, told in ((1e3, "times the others"), (0.0, "zero"), (1e18, "plausible is up to")):
+    for factor, told in ((1e3, "times the usual"), (0.0, "zero"), (1e18, "plausible is up to")):
         write_sample(data, "e", SURVEY, factor * np.ones(SURVEY.gathers_shape), np.full(SURVEY.model_shape, 2.0))
         with pytest.raises(UserError) as caught:
             build(data, hint="--leave-out")

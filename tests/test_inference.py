@@ -14,10 +14,15 @@ from tiny_run import SURVEY as TINY
 from tiny_run import tiny_config
 
 from jax_inversion import infer, regression
+from jax_inversion.config import InferConfig
 from jax_inversion.data.folders import write_sample
+from jax_inversion.data.inputs import Inputs
+from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.errors import UserError
-from jax_inversion.inference import check_submission, make_predict, postprocess, read_submission
+from jax_inversion.inference.postprocess import postprocess
+from jax_inversion.inference.predict import make_predict
 from jax_inversion.inference.predictor import Predictor
+from jax_inversion.inference.submission import check_submission, read_submission
 from jax_inversion.regression import baselines
 from jax_inversion.resampling import cell_means
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
@@ -60,7 +65,8 @@ def _variables(model: nn.Module, members: int = 3) -> dict:
 
 
 def _predict(model: nn.Module, gathers=GATHERS, base=None, survey=SURVEY, members=3, key=KEY, **options):
-    predict = make_predict(model, survey, **({"std": 2.0} | options))
+    preprocess = PreprocessConfig(gain_power=options.pop("gain_power", 0.0))
+    predict = make_predict(model, Inputs(preprocess, survey, 2.0), InferConfig(**options))
     mean, spread = predict(_variables(model, members), gathers, base, key)
     return np.asarray(mean), np.asarray(spread)
 
@@ -113,8 +119,8 @@ def test_one_member_has_no_spread():
 
 def test_noise_copies_average_out_of_a_linear_model():
     variables = _variables(Even())
-    options = {"std": 2.0, "mirror": False, "noise_level": 0.5}
-    clean, one, many = (make_predict(Even(), SURVEY, noise_copies=n, **options) for n in (0, 1, 24))
+    settings = [InferConfig(mirror=False, noise_copies=n, noise_level=0.5 if n else 0.0) for n in (0, 1, 24)]
+    clean, one, many = (make_predict(Even(), Inputs(PreprocessConfig(), SURVEY, 2.0), section) for section in settings)
 
     def error(predict, key=KEY) -> np.ndarray:
         return np.asarray(predict(variables, GATHERS, None, key)[0] - clean(variables, GATHERS, None, key)[0])
@@ -158,7 +164,8 @@ def run(tmp_path_factory):
         write_sample(root / "data" / "test", f"s{k}", TINY, 0.01 * rng.standard_normal(TINY.gathers_shape), None)
     config = tiny_config(data={"root": str(root / "data")}, infer={"batch_size": 2, "smoothing_m": 10.0})
     survey = TINY.with_interval(config.preprocess.dt_s)
-    shapes = jax.eval_shape(assemble(config, survey, std=0.01, steps=4).initial)  # compiling it takes half a minute
+    inputs = Inputs(config.preprocess, survey, 0.01)
+    shapes = jax.eval_shape(assemble(config, inputs, steps=4).initial)  # compiling it takes half a minute
     state = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
     params = jax.tree.map(lambda p: 0.1 * rng.standard_normal(p.shape).astype(p.dtype), state.params)
     names = ("best", "epoch_3")
@@ -176,22 +183,22 @@ def submission(run):
 
 
 def test_infer_writes_a_checked_submission(run, submission):
-    assert submission == run / "submission_epoch_3.npz"
+    assert submission == run / "submission_best_epoch_3.npz"
     check_submission(submission, IDS, TINY)
-    spread = run / "submission_epoch_3_spread.npz"
+    spread = run / "submission_best_epoch_3_spread.npz"
     check_submission(spread, IDS, TINY, plausible_km_s=(0.0, 10.0))
     with read_submission(spread) as archive:
         assert archive.read("s0", TINY.model_shape).max() > 0
 
 
-def test_a_batch_holds_no_memory_of_its_neighbours(run, submission, tmp_path, capsys):
+def test_a_batch_holds_no_memory_of_its_neighbours(run, submission, tmp_path, caplog):
+    caplog.set_level("INFO", logger="jax_inversion")
     whole = infer.infer(run / "epoch_3", out=tmp_path / "5.npz", overrides=["--infer.batch-size", "5"])
     with read_submission(submission) as a, read_submission(whole) as b:
         for sample_id in IDS:
             shape = TINY.model_shape
             np.testing.assert_allclose(a.read(sample_id, shape), b.read(sample_id, shape), rtol=1e-4)
-    printed = capsys.readouterr().out
-    assert "5 models of epoch 3" in printed and "mean" in printed and "s a sample" in printed
+    assert "5 models of epoch 3" in caplog.text and "mean" in caplog.text and "s a sample" in caplog.text
 
 
 def test_overrides_and_a_folder_of_samples(run, submission, tmp_path, capsys):
@@ -224,7 +231,7 @@ def test_the_baseline_reaches_the_networks_on_their_grid():
 
 def test_a_missing_checkpoint_lists_those_there_are(run, capsys):
     assert infer.main(["--ckpt", f"{run}/epoch_10"]) == 2
-    assert "it has best, epoch_3" in capsys.readouterr().err
+    assert "it has best, latest, epoch_3" in capsys.readouterr().err
 
 
 def test_data_of_another_survey(run, tmp_path, capsys):

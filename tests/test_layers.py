@@ -10,7 +10,7 @@ DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "score", "pipelin
 LEVELS = {
     0: ("arrays", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
     1: ("geology", "physics", "data", "models", "regression", "losses", "metrics"),
-    2: ("config", "runs", "ensemble"),
+    2: ("backgrounds", "config", "runs", "ensemble"),
     3: ("simulation", "training", "inference"),
     4: ("plots", "cli"),
     5: (*DOORS, "__main__", "__init__"),

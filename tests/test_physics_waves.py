@@ -30,8 +30,11 @@ DEEP = dataclasses.replace(
 run = partial(simulate, spacing_m=CELL_M, reference=None, windows=False)
 
 
-def analytic(survey: Survey, sources=None) -> np.ndarray:
-    """Gathers of a homogeneous medium from the 2-D Green's function; ``sources`` are (sign, depth), for images."""
+def analytic(survey: Survey, sources=None, drift_s2: float = 0.0) -> np.ndarray:
+    """Gathers of a homogeneous medium from the 2-D Green's function; ``sources`` are (sign, depth), for images.
+
+    With ``drift_s2`` those of u_tt + drift_s2 u = v^2 laplace(u) + q, whose wavenumber is sqrt(omega^2 - drift) / v.
+    """
     n = 16 * survey.nt
     spectrum = np.fft.rfft(ricker(np.arange(n) * survey.dt_s, survey.peak_hz))
     omega = 2 * np.pi * np.fft.rfftfreq(n, survey.dt_s)[1:]
@@ -42,7 +45,8 @@ def analytic(survey: Survey, sources=None) -> np.ndarray:
             for sign, depth_m in sources or ((1, survey.source_z_m),):
                 distance_m = np.hypot(xr - xs, survey.receiver_z_m - depth_m)
                 # numpy's transform counts time as exp(+i omega t): the outgoing wave is the conjugate of i/4 H1.
-                green[1:] += sign * np.conj(0.25j * hankel1(0, omega * distance_m / (V_KM_S * 1e3)))
+                k = np.sqrt(omega**2 - drift_s2 + 0j) / (V_KM_S * 1e3)
+                green[1:] += sign * np.conj(0.25j * hankel1(0, k * distance_m))
             out[i, :, j] = np.fft.irfft(spectrum * green, n)[: survey.nt]
     return out
 

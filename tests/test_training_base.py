@@ -68,7 +68,7 @@ def test_preprocessed_gathers_may_be_the_input():
     setting = tiny_config(base=BASE | {"regression": "linear", "input": "preprocessed"}, preprocess={"dt_s": 4e-3})
     base = fit_base(setting, given)
     assert base.arrays["gain"] == 0 and base.mape["linear"] < 0.5 * base.mape["profile"]
-    inputs = bases.base_input(setting, given.store.gathers[:2], given.store.std, 4e-3)
+    inputs = bases.base_input(setting, given.store.gathers[:2], bases.fit_inputs(setting, given))
     np.testing.assert_allclose(inputs, given.store.gathers[:2] / given.store.std, rtol=1e-5)
 
 

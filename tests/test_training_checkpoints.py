@@ -24,7 +24,7 @@ def a_state(seed=0, width=4, ema=True):
     key = jax.random.key(seed)
     params = {"layer": {"kernel": jax.random.normal(key, (2, 300, width)), "bias": jnp.zeros((2, width))}}
     variables = {"params": params, "batch_stats": {"mean": jnp.ones((2, width))}, "logits": jnp.array([0.1, -0.2])}
-    adamw = optimiser.adamw(lambda _: 1e-3, clip_norm=1.0, weight_decay=0.1, accumulate=2)
+    adamw = optimiser.build("adamw", lambda _: 1e-3, clip_norm=1.0, weight_decay=0.1, accumulate=2)
     return create(variables, adamw, optimiser.ensemble_weights(), ema)
 
 

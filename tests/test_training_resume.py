@@ -14,9 +14,8 @@ from jax_inversion.data.loader import batches
 from jax_inversion.data.store import Store
 from jax_inversion.errors import UserError
 from jax_inversion.runs import Run
-from jax_inversion.train import main, train
+from jax_inversion.train import main, open_store, train
 from jax_inversion.training import Diverged, check_run, fit, list_checkpoints, read_metrics, restore, split
-from jax_inversion.training.preparation import open_store
 from jax_inversion.training.resume import say_changes
 from jax_inversion.training.saver import Saver
 

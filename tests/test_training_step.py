@@ -9,6 +9,7 @@ from tiny_network import tiny_network
 from tiny_run import SURVEY, tiny_config
 
 from jax_inversion import ensemble, losses, models
+from jax_inversion.data.inputs import Inputs
 from jax_inversion.training import optimiser
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.step import average, resize_base, stream
@@ -33,7 +34,7 @@ def test_each_member_is_clipped_by_its_own_norm_and_optimised_as_if_alone():
     rate = optimiser.schedule(0.1, 10, 0.0, 0.0)
     params = {"kernel": jnp.ones((2, 3, 4)), "bias": jnp.ones((2, 4))}
     gradients = [jax.tree.map(lambda p, s=s: s * jnp.stack([100 * p[0], 1e-3 * p[1]]), params) for s in (1.0, -0.5)]
-    both = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1)
+    both = optimiser.build("adamw", rate, clip_norm=1.0, weight_decay=0.1)
     state, stepped = both.init(params), params
     for gradient in gradients:
         updates, state = both.update(gradient, state, stepped)
@@ -53,7 +54,7 @@ def test_each_member_is_clipped_by_its_own_norm_and_optimised_as_if_alone():
 def test_weight_decay_spares_biases_and_norms():
     rate = optimiser.schedule(0.5, 10, 0.0, 0.0)
     params = {"kernel": jnp.full((2, 3, 4), 2.0), "bias": jnp.full((2, 4), 2.0)}
-    adamw = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1)
+    adamw = optimiser.build("adamw", rate, clip_norm=1.0, weight_decay=0.1)
     updates, _ = adamw.update(jax.tree.map(jnp.zeros_like, params), adamw.init(params), params)
     np.testing.assert_allclose(updates["kernel"], -0.5 * 0.1 * 2.0, rtol=1e-6)
     np.testing.assert_array_equal(updates["bias"], 0.0)
@@ -68,7 +69,7 @@ def test_accumulated_gradients_make_the_update_of_their_mean():
         (small, 2),
         ([jax.tree.map(lambda a, b: (a + b) / 2, *p) for p in (small[:2], small[2:])], 1),
     ):
-        adamw = optimiser.adamw(rate, clip_norm=1.0, weight_decay=0.1, accumulate=accumulate)
+        adamw = optimiser.build("adamw", rate, clip_norm=1.0, weight_decay=0.1, accumulate=accumulate)
         state, stepped = adamw.init(params), params
         for k, gradient in enumerate(gradients):
             updates, state = adamw.update(gradient, state, stepped)
@@ -113,7 +114,7 @@ def parts():
     """With a base, so that one compilation serves all."""
     with tiny_network():
         config = tiny_config(train={"learning_rate": 3e-2, "ema_decay": 0.9})
-        yield assemble(config, DECIMATED, 0.01, 40, base_shape=(3, 5))
+        yield assemble(config, Inputs(config.preprocess, DECIMATED, 0.01), 40, base_shape=(3, 5))
 
 
 @pytest.fixture

@@ -30,4 +30,4 @@ def amplitude_fault(level: float, usual: float, factor: float = ABSURD) -> str:
     """Says how far ``level`` (rms) is from the ``usual`` one; nothing where it is within ``factor`` of it."""
     if usual <= factor * level <= factor**2 * usual:
         return ""
-    return f"amplitudes are {level / usual:.4g} times the others' (root mean square {level:.3g}, theirs {usual:.3g})"
+    return f"amplitudes are {level / usual:.4g} times the usual (root mean square {level:.3g}, not {usual:.3g})"

@@ -33,6 +33,13 @@ class PreprocessConfig:
     scaling: Literal["global", "shot", "trace"] = "global"
     gain_power: NonNegative = 0.0  # amplitudes times (t / 1 s) ** gain_power
     arcsinh: NonNegative = 0.0  # 0: off; otherwise asinh(arcsinh * a) / arcsinh after scaling and gain
+    whiten: bool = False  # the background's response subtracted, the spectrum levelled, one scale for all: whiten.py
+    whiten_floor: Positive | Literal["auto"] = 0.03  # of the spectrum's peak: the least that is divided by
+    low_pass_hz: Positive = 25.0  # of whitened gathers
+
+    def __post_init__(self) -> None:
+        if self.whiten and self.scaling != "global":
+            raise UserError(f"preprocess.scaling {self.scaling!r} has no effect on whitened gathers; leave it 'global'")
 
 
 def decimate(

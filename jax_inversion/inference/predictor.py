@@ -1,6 +1,7 @@
 """A trained ensemble ready to predict: a checkpoint, its preprocessing and its base as one object."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,9 @@ import numpy as np
 from .. import config as configs
 from .. import regression
 from ..config import Config
+from ..data.amplitudes import amplitude_fault, rms
 from ..data.folders import Sample, read_gathers
+from ..data.inputs import Inputs, from_arrays
 from ..data.preprocess import decimate
 from ..errors import UserError
 from ..survey import Survey
@@ -22,6 +25,8 @@ from ..training.base import base_input
 from ..training.checkpoints import Restored, restore
 from .postprocess import postprocess
 from .predict import Predict, make_predict
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,7 +79,7 @@ class Predictor:
 
     def baseline(self, name: str, gathers: np.ndarray) -> np.ndarray:
         """The models (batch, x, depth) km/s that the baseline ``name``, one of ``baselines``, predicts."""
-        inputs = base_input(self.config, gathers, self.restored.std, self.restored.survey.dt_s)
+        inputs = base_input(self.config, gathers, self.inputs)
         return regression.predict(self.restored.base or {}, name, inputs, self.survey.model_shape)
 
     @property
@@ -100,7 +105,10 @@ class Predictor:
         def one(sample: Sample) -> np.ndarray:
             section = self.config.preprocess
             raw = read_gathers(sample, self.survey)
-            return decimate(raw, self.survey.dt_s, section.dt_s, section.low_cut_hz, section.high_cut_hz)
+            gathers = decimate(raw, self.survey.dt_s, section.dt_s, section.low_cut_hz, section.high_cut_hz)
+            if fault := amplitude_fault(rms(gathers), self.restored.std):
+                log.warning("sample %s: %s, that of training; its prediction means little", sample.id, fault)
+            return gathers
 
         batches = [samples[k : k + size] for k in range(0, len(samples), size)]
         with ThreadPoolExecutor(min(size, os.cpu_count() or 1)) as pool:
@@ -110,10 +118,16 @@ class Predictor:
                 yield batch, np.stack([future.result() for future in ready])
 
     @cached_property
+    def inputs(self) -> Inputs:
+        """What the networks see of decimated gathers."""
+        restored = self.restored
+        return from_arrays(self.config.preprocess, restored.survey, restored.std, restored.base or {})
+
+    @cached_property
     def _variables(self) -> Any:
         return jax.device_put(self.restored.variables)
 
     @cached_property
     def _predict(self) -> Predict:
         model = self.config.model.build(self.restored.survey)
-        return make_predict(model, self.restored.survey, self.restored.std, self.config.preprocess, self.config.infer)
+        return make_predict(model, self.inputs, self.config.infer)

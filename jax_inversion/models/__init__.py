@@ -10,8 +10,9 @@ from pydantic import Field
 
 from ..survey import Survey
 from .inversion import InversionConfig
+from .traveltime import TraveltimeConfig
 
-_ALL = (InversionConfig,)
+_ALL = (InversionConfig, TraveltimeConfig)
 
 NETWORKS: dict[str, type] = {settings.name: settings for settings in _ALL}
 Network: TypeAlias = Annotated[Union[_ALL], Field(discriminator="name")]  # noqa: UP007

@@ -42,7 +42,8 @@ def source_matrices(
     # The inverse transform runs over the warped axis, whose spacing is not even: d(warped) is the quadrature weight.
     weight = np.gradient(warped) / np.pi
     weight[0] /= 2
-    return _real_pair(analysis, np.exp(1j * np.outer(np.arange(steps) * step_s, warped)) * weight)
+    waves = np.exp(1j * np.outer(np.arange(steps) * step_s, warped)) * weight
+    return _real_parts(analysis), _real_part_of(waves)
 
 
 @lru_cache(maxsize=8)
@@ -56,15 +57,22 @@ def trace_matrices(
     t_s = np.arange(1, steps + 1) * step_s  # a record starts with the field after the first step
     taper = np.where(t_s <= duration_s, 1, np.cos(np.pi / 2 * np.clip((t_s - duration_s) / TAIL_S, 0, 1)) ** 2)
     analysis = np.exp(-1j * np.outer(warped, t_s)) * (taper * step_s)
-    spacing = omega[1] / np.pi
-    synthesis = np.exp(1j * np.outer(np.arange(nt) * dt_s, omega)) * spacing
-    synthesis[:, 0] /= 2
-    return _real_pair(analysis, synthesis)
+    return _real_parts(analysis), synthesis(np.arange(nt) * dt_s, duration_s, step_s, peak_hz)
 
 
-def _real_pair(analysis: np.ndarray, synthesis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Real matrices whose product is the real part of synthesis @ analysis."""
-    return (
-        np.concatenate([analysis.real, analysis.imag]),
-        np.concatenate([synthesis.real, -synthesis.imag], axis=1),
-    )
+def synthesis(t_s: np.ndarray, duration_s: float, step_s: float, peak_hz: float) -> np.ndarray:
+    """(time, 2F): spectra, as ``trace_matrices`` makes them of a run's ``duration_s``, become samples at ``t_s``."""
+    omega = _frequencies(duration_s, step_s, peak_hz)
+    waves = np.exp(1j * np.outer(t_s, omega)) * (omega[1] / np.pi)
+    waves[:, 0] /= 2
+    return _real_part_of(waves)
+
+
+def _real_parts(analysis: np.ndarray) -> np.ndarray:
+    """Real and imaginary parts of a complex matrix's products with real vectors, one below the other."""
+    return np.concatenate([analysis.real, analysis.imag])
+
+
+def _real_part_of(waves: np.ndarray) -> np.ndarray:
+    """A matrix that takes such parts to the real part of the complex product."""
+    return np.concatenate([waves.real, -waves.imag], axis=1)

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import UserError
-from ..resampling import window_means
 from ..survey import Survey
 
 HALF_WIDTH, KAISER_B = 4, 6.31  # Hicks (2002), table 1: half-width 4, monopole, good to half the Nyquist wavenumber
@@ -25,6 +24,7 @@ class Grid:
     spacing_m: float
     margin: int
     free_surface: bool = False
+    model_m: float = math.inf  # models are read at points this far apart, or as far as the grid's cells if closer
 
     @property
     def top(self) -> int:
@@ -61,14 +61,17 @@ class Grid:
         return first_m + np.arange(self.shape[axis]) * self.spacing_m
 
     @cached_property
-    def averaging(self) -> tuple[np.ndarray, np.ndarray]:
-        """Matrices (X, x) and (Z, depth) that average the model over each cell, its edges replicated outwards."""
+    def resampling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Matrices (X, x) and (Z, depth) that bring the model to the grid, its edges replicated outwards.
+
+        Waves of up to half the Nyquist wavenumber see the model's wavenumbers up to the Nyquist's: those the windowed
+        sinc keeps, and those beyond, which would be mistaken for them, it removes. (Averages over the cells do neither:
+        they take 1 % off reflections at the challenge's 15 Hz and 5 % at 30 Hz on 5 m cells.)
+        """
+        step_m = min(self.model_m, self.spacing_m)
+        s = self.survey
         return tuple(
-            window_means(
-                self.centres_m(axis) - self.spacing_m / 2,
-                self.centres_m(axis) + self.spacing_m / 2,
-                (np.arange(self.survey.model_shape[axis] + 1) - 0.5) * self.survey.spacing_m,
-            )
+            _resampling(s.model_shape[axis], s.spacing_m, self.centres_m(axis), self.spacing_m, step_m)
             for axis in (0, 1)
         )
 
@@ -107,3 +110,16 @@ def kernel(where_m: tuple[float, ...], centres_m: np.ndarray, spacing_m: float) 
     offset = (np.asarray(where_m, float)[:, None] - centres_m[None, :]) / spacing_m
     window = np.i0(KAISER_B * np.sqrt(np.maximum(1 - (offset / HALF_WIDTH) ** 2, 0))) / np.i0(KAISER_B)
     return np.where(np.abs(offset) < HALF_WIDTH, np.sinc(offset) * window, 0)
+
+
+def _resampling(cells: int, cell_m: float, centres_m: np.ndarray, spacing_m: float, step_m: float) -> np.ndarray:
+    """Weights (centre, cell) of a model of constant cells read every ``step_m``; outside is as the edge's cell."""
+    parts = math.ceil(cell_m / step_m - 1e-9)
+    beyond_m = max(-centres_m[0], centres_m[-1] - (cells - 1) * cell_m) + HALF_WIDTH * spacing_m
+    beyond = math.ceil(beyond_m / cell_m) + 1
+    part = np.arange(-beyond * parts, (cells + beyond) * parts)
+    weights = kernel(tuple(centres_m), ((part + 0.5) / parts - 0.5) * cell_m, spacing_m)
+    weights /= weights.sum(1, keepdims=True)
+    summed = np.zeros((cells, len(centres_m)))
+    np.add.at(summed, np.clip(part // parts, 0, cells - 1), weights.T)
+    return summed.T

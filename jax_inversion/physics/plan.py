@@ -10,6 +10,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from ..arrays import Velocity
@@ -24,6 +25,7 @@ from .wavelet import ricker
 COURANT_SAFETY = 0.98
 RICKER_S = 2.5  # in periods: the wavelet is over, down to 1e-9
 HIGHEST = 3.0  # in peak frequencies: above it a Ricker's amplitudes are below 0.3 % of the peak's
+_LEAST = 0.85  # of the model's least slowness squared, on the grid: see ``medium``
 CELLS_PER_WAVELENGTH = 3.0  # of the highest frequency; there gathers are within 2 %, at a third fewer within 5 to 7 %
 
 
@@ -45,6 +47,7 @@ class Plan:
     memory: Literal["store", "recompute"]
     given_wavelet: bool
     threads: int  # that XLA runs a program on
+    drift_m2: float = 0.0  # a term drift u beside m u_tt: what a reference's float32 makes of its background
 
     @property
     def like_spacing(self) -> float:
@@ -77,7 +80,8 @@ class Plan:
     @cached_property
     def grid(self) -> Grid:
         margin = cpml.WIDTH_CELLS if self.boundary == "cpml" else max(1, round(self.layer_m / self.spacing_m))
-        return Grid(self.survey, self.spacing_m, margin, self.free_surface)
+        model_m = self.reference.spacing_m if self.reference else self.spacing_m / 5
+        return Grid(self.survey, self.spacing_m, margin, self.free_surface, model_m)
 
     @cached_property
     def steps(self) -> int:
@@ -99,10 +103,16 @@ class Plan:
         return self.grid.sinc(0, self.survey.receiver_x_m), self.grid.sinc(1, (self.survey.receiver_z_m,))[0]
 
     @cached_property
+    def taps(self) -> tuple[float, ...]:
+        """Of the second derivative."""
+        return stencil.second_derivative(self.order, self.like_spacing)
+
+    @cached_property
     def layout(self) -> Layout:
         x, z = self.receiver_weights
         columns, rows = _extent(np.abs(x).sum(0)), _extent(z)
-        taps = stencil.second_derivative(self.order, self.like_spacing)
+        centre, *taps = self.taps
+        taps = (centre - self.drift_m2 * self.spacing_m**2 / 2, *taps)
         windows = self.windows and self.boundary == "damping"
         layer = len(taps) - 1, self.spacing_m, self.step_s, self.free_surface
         layer += self.survey.peak_hz, self.survey.v_max_km_s
@@ -129,7 +139,7 @@ class Plan:
     @cached_property
     def near_field(self) -> np.ndarray:
         fine_m = self.reference.spacing_m if self.reference else self.spacing_m / 8
-        return np.asarray(missing_static_field(self.grid, self.layout.taps, fine_m))
+        return np.asarray(missing_static_field(self.grid, self.taps, fine_m))
 
     @cached_property
     def damping(self) -> np.ndarray:
@@ -158,10 +168,20 @@ class Plan:
 
 
 def medium(velocity_km_s: Velocity, plan: Plan) -> Medium:
-    """Slowness squared averaged over the grid's cells, the model's edges replicated into the absorbing layer."""
-    x, z = (jnp.asarray(a, velocity_km_s.dtype) for a in plan.grid.averaging)
-    m = jnp.einsum("Xx,...xz,Zz->...XZ", x, 1e-6 / velocity_km_s**2, z)
-    return Medium(m, jnp.asarray(plan.damping, m.dtype))
+    """Slowness squared on the grid, the model's edges replicated into the absorbing layer, and the damping there.
+
+    Beside a step a band-limited m falls below the lower side, cell by cell; down to 0.85 of the model's least (next to
+    cells above it) leapfrog stays stable at the Courant limit of the fastest velocity, so that is where it is cut off.
+
+    Devito's ``damp * u.dt`` is a forward difference, which is the central one and damp dt / 2 more of m.
+    """
+    x, z = (jnp.asarray(a, velocity_km_s.dtype) for a in plan.grid.resampling)
+    given = 1e-6 / velocity_km_s**2
+    least = lax.stop_gradient(jnp.min(given, axis=(-2, -1), keepdims=True))
+    m = jnp.maximum(jnp.einsum("Xx,...xz,Zz->...XZ", x, given, z), _LEAST * least)
+    damp = jnp.asarray(plan.damping, m.dtype)
+    lag_s = plan.reference.dt_s / 2 if plan.reference else 0.0
+    return Medium(m + jnp.expand_dims(damp * lag_s, tuple(range(m.ndim - 2))), damp)
 
 
 def acquisition(terms: Float[Array, " step"], plan: Plan) -> Acquisition:

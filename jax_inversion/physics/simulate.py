@@ -1,7 +1,7 @@
 """From a velocity model to shot gathers, in the survey's own sampling."""
 
 import math
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import jax
@@ -27,6 +27,8 @@ def simulate(
     boundary: Literal["damping", "cpml"] = "damping",
     free_surface: bool = False,
     reference: Reference | None = CHALLENGE_RUN,
+    background: Float[Array | np.ndarray, "shot time receiver"] | None = None,
+    background_km_s: float | None = None,
     wavelet: Float[Array | np.ndarray, " nt"] | None = None,
     windows: bool = True,
     time_correction: bool = True,
@@ -40,11 +42,16 @@ def simulate(
     ``spacing_m``. ``step_s`` defaults to just below the Courant limit of the survey's fastest velocity; the traces come
     back free of time dispersion (unless ``time_correction`` is off), every ``survey.dt_s``. ``wavelet`` (one sample
     every ``survey.dt_s``) defaults to the survey's Ricker; of one that is given nothing above 3 x ``survey.peak_hz`` is
-    to be trusted. ``reference`` is the run whose data the gathers are to look like, the challenge's unless another is
-    named; with None they tend to the exact equation's. ``boundary`` is the challenge's damping layer (as wide as the
-    reference's, 350 m without one) or a CPML, which absorbs better; ``free_surface``
-    makes depth 0 the surface of the sea. ``windows`` leaves out cells that no recorded wave visits (damping layer only:
-    a CPML runs without).
+    to be trusted.
+
+    ``reference`` is the run whose data the gathers are to look like, the challenge's unless another is named; with None
+    they tend to the exact equation's. ``background`` is what that run records over a homogeneous medium of
+    ``background_km_s`` (the survey's slowest velocity unless given), from the function of that name: the simulator then
+    adds only the difference that the model makes, and the direct wave is the reference's own.
+
+    ``boundary`` is the challenge's damping layer (as wide as the reference's, 350 m without one) or a CPML, which
+    absorbs better; ``free_surface`` makes depth 0 the surface of the sea. ``windows`` leaves out cells that no recorded
+    wave visits (damping layer only: a CPML runs without).
 
     Differentiable in reverse with respect to the model and ``wavelet``, under ``jit`` and ``vmap`` too, by the
     adjoint-state method, which keeps the field's second time difference every ``keep_every_s`` (rounded up
@@ -77,25 +84,62 @@ def simulate(
         threads=xla_threads(),
     )
     _check(velocity, plan, wavelet)
-    return _simulate(velocity, plan, wavelet)
+    correction = None
+    if background is not None:
+        slow_km_s = survey.v_min_km_s if background_km_s is None else float(background_km_s)
+        correction = _correction(background, slow_km_s, plan, wavelet, velocity.dtype)
+    return _simulate(velocity, plan, wavelet, correction)
+
+
+def _correction(
+    background: Array | np.ndarray, km_s: float, plan: Plan, wavelet: Array | np.ndarray | None, dtype: jnp.dtype
+) -> Array:
+    """What the reference's response of a homogeneous medium has more than this simulator's: a constant."""
+    if plan.reference is None or plan.boundary != "damping":
+        raise UserError("a background is the response of a reference run: it needs a reference and the damping layer")
+    if background.shape != plan.survey.gathers_shape:
+        raise UserError(
+            f"background has shape {background.shape}; the survey's gathers are {plan.survey.gathers_shape}"
+        )
+    if isinstance(wavelet, jax.core.Tracer):
+        raise UserError("a background is that of one wavelet; leave it out where the wavelet is traced")
+    given = None if wavelet is None else (np.asarray(wavelet).tobytes(), str(wavelet.dtype))
+    return jnp.asarray(background, dtype) - jnp.asarray(_homogeneous(km_s, plan, given, dtype))
+
+
+@lru_cache(maxsize=8)
+def _homogeneous(km_s: float, plan: Plan, wavelet: tuple[bytes, str] | None, dtype: jnp.dtype) -> np.ndarray:
+    with jax.ensure_compile_time_eval():  # this is known even where the model is being traced
+        given = None if wavelet is None else jnp.asarray(np.frombuffer(*wavelet))
+        return np.asarray(_simulate(jnp.full(plan.survey.model_shape, km_s, dtype), plan, given, None))
 
 
 @partial(jax.jit, static_argnames=("plan",))
-def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None) -> Gathers:
+def _simulate(velocity_km_s: Velocity, plan: Plan, wavelet: Array | None, correction: Array | None) -> Gathers:
+    like = partial(jnp.asarray, dtype=velocity_km_s.dtype)
+    wavelet = like(plan.ricker[0] if wavelet is None else wavelet)
+    spectra = trace_spectra(velocity_km_s, plan, wavelet if plan.given_wavelet else None)
+    sampled = jnp.moveaxis(jnp.tensordot(like(plan.trace_matrices[1]), spectra, 1), 0, -2)
+    same = jnp.einsum("t,sR->stR", wavelet, like(plan.near_field))  # whatever the model
+    if correction is not None:
+        same += like(correction)
+    return sampled + jnp.expand_dims(same, tuple(range(sampled.ndim - 3)))
+
+
+@partial(jax.jit, static_argnames=("plan",))
+def trace_spectra(
+    velocity_km_s: Velocity, plan: Plan, wavelet: Array | None
+) -> Float[Array, "part *batch shot receiver"]:
+    """Real and imaginary parts of the traces' spectra, which ``dispersion.synthesis`` turns into samples."""
     like = partial(jnp.asarray, dtype=velocity_km_s.dtype)
     if wavelet is None:
-        wavelet, terms = map(like, plan.ricker)
+        terms = like(plan.ricker[1])
     else:
-        wavelet = like(wavelet)
         forth, back = map(like, plan.source_matrices)
         terms = back @ (forth @ wavelet)
-    inside, ends = medium(velocity_km_s, plan), acquisition(terms, plan)
-    record = propagate(inside, ends, plan.layout)
+    record = propagate(medium(velocity_km_s, plan), acquisition(terms, plan), plan.layout)
     traces = jnp.einsum("n...sX,RX->n...sR", record, like(plan.receiver_weights[0][:, plan.layout.record_slab[0]]))
-    forth, back = map(like, plan.trace_matrices)
-    sampled = jnp.moveaxis(jnp.tensordot(back, jnp.tensordot(forth, traces, 1), 1), 0, -2)
-    near = jnp.einsum("t,sR->stR", wavelet, like(plan.near_field))
-    return sampled + jnp.expand_dims(near, tuple(range(sampled.ndim - 3)))
+    return jnp.tensordot(like(plan.trace_matrices[0]), traces, 1)
 
 
 def _floats(velocity: Array | np.ndarray) -> Velocity:

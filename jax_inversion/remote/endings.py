@@ -14,7 +14,7 @@ from ..errors import UserError
 
 @contextlib.contextmanager
 def in_one_line() -> Iterator[None]:
-    """In a container: end its function where the user got something wrong, or a stage that it called has ended so.
+    """In a container: end its function where the fault has a line that explains it, or a stage called has ended so.
 
     Modal runs a cancelled input no second time, a failed one as often as its retries say.
     """
@@ -22,10 +22,14 @@ def in_one_line() -> Iterator[None]:
     try:
         yield
         return
-    except UserError as error:
-        said = f"error: {as_typed_here(str(error))}"
     except modal.exception.RemoteError as error:  # without words: the stage that ended has printed them
         said = f"error: {error}" if str(error) else ""
+    except Exception as error:
+        from ..files import fault_of
+
+        if (fault := fault_of(error)) is None:
+            raise
+        said = f"error: {as_typed_here(str(fault))}"
     if said:
         print(said, file=sys.stderr, flush=True)
     raise modal.exception.InputCancellation(said)

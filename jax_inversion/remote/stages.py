@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..files import write_aside
 from ..inference import scores as scoring
 from ..runs import Run
-from ..training import Diverged, restore
+from ..training import restore
 from .gpu import need_gpu
 from .places import COMMAND, data_folder, inside, run_folder, run_name
 from .settings import settings
@@ -36,12 +36,16 @@ def unpack(root: Path, archive: str, into: str) -> None:
 
 
 def analyze(root: Path, data: str, config: str, run: str) -> None:
-    """Counts, ranges, faults and figures of train and test; the figures join those of ``run`` where one is named."""
-    place = Run(root / "models" / run_name(run)) if run else None
-    folder, survey = data_folder(root, data, run), settings(root, config).survey
-    out = place.data_figures if place else root / "results" / "analysis"
-    said, _ = analyze_door.analyze(folder, out, survey)
-    print(said)
+    """Counts, ranges, faults and figures of train and test; where ``run`` is named they are its own, and made once."""
+    folder, chosen = data_folder(root, data, run), settings(root, config)
+    if run:
+        place = Run(root / "models" / run_name(run))
+        pipeline_door.analyzed(chosen, place, folder)
+        out = place.data_figures
+    else:
+        out = root / "results" / "analysis"
+        said, _ = analyze_door.analyze(folder, out, chosen.survey)
+        print(said)
     print(fetch_command(out, root))
 
 
@@ -58,10 +62,7 @@ def train(root: Path, config: str, run: str, overrides: str, data: str, commit: 
     folder = data_folder(root, data, run, "train")
     need_gpu()
     place = root / "models" / run
-    try:
-        train_door.train(settings(root, config, overrides, folder), folder, place, on_checkpoint=commit)
-    except Diverged as error:  # another attempt would end the same way
-        raise UserError(str(error)) from None
+    train_door.train(settings(root, config, overrides, folder), folder, place, on_checkpoint=commit)
     best = restore(place).path
     print(f"{run}: trained; best checkpoint {best.relative_to(root)}; next: {COMMAND}generate_submission --run {run}")
     print(fetch_command(best, root))

@@ -33,6 +33,9 @@ def at_work(stage: str) -> Iterator[Path]:
         contextlib.redirect_stdout(_Tee(sys.stdout, file)),
         contextlib.redirect_stderr(_Tee(sys.stderr, file)),
     ):
+        from ..cli import prepare_output
+
+        prepare_output()
         yield folder
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import physics
+from .. import backgrounds, physics
 from ..data.folders import MODEL_FILE, Sample, find_samples, read_gathers, read_velocity
 from ..errors import UserError
 from ..physics.settings import SimulatorConfig
@@ -55,7 +55,8 @@ def _compare(sample: Sample, survey: Survey, simulator: SimulatorConfig) -> dict
     recorded = read_gathers(sample, survey)
     if not recorded.any(axis=(1, 2)).all():
         raise UserError(f"{sample.path}: a gather is zero throughout; there is nothing to calibrate with")
-    gathers = np.asarray(physics.simulate(read_velocity(sample, survey), survey, **simulator.options))
+    how = backgrounds.options(survey, simulator)
+    gathers = np.asarray(physics.simulate(read_velocity(sample, survey), survey, **how))
     simulated = Simulated(gathers, survey.dt_s)
     match = fit(recorded, simulated)
     found: dict[str, Any] = {"id": sample.id, "gain": match.gain, "delay_ms": 1e3 * match.delay_s, "shots": {}}

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from .. import geology, physics
+from .. import backgrounds, geology, physics
 from ..arrays import Velocity
 from ..data.folders import MODEL_FILE, Sample, find_samples, gather_files, read_velocity, write_sample
 from ..errors import UserError
@@ -119,7 +119,7 @@ def drawn(survey: Survey, mixture: str, seed: int, k: int) -> np.ndarray:
 
 def simulated(velocity: Velocity, survey: Survey, simulator: SimulatorConfig) -> np.ndarray:
     """Gathers (shot, time, receiver) of a model. ``ArithmeticError`` where they are not finite."""
-    gathers = np.asarray(physics.simulate(velocity, survey, **simulator.options))
+    gathers = np.asarray(physics.simulate(velocity, survey, **backgrounds.options(survey, simulator)))
     if not np.isfinite(gathers).all():
         raise ArithmeticError("the simulated gathers hold NaN or infinity")
     return gathers

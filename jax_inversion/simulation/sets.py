@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import backgrounds
 from ..data.folders import MODEL_FILE, gather_files
 from ..errors import UserError
 from ..geology import shares
-from ..progress import Progress
+from ..progress import Progress, cores
 from . import record
 from .job import Job
-from .workers import core_count, run
+from .workers import run
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,9 @@ def make_set(job: Job, count: int | None, start: int = 0, workers: int = 0) -> l
     if len(missing) < len(ids):
         log.info(f"{job.out}: {len(ids) - len(missing)} of {len(ids)} samples are there already")
     _clear_leftovers(job, ids)
-    workers = min(workers or core_count(), max(len(missing), 1))
+    if missing:  # once, and not by each of the workers
+        backgrounds.background(job.survey, job.simulator)
+    workers = min(workers or cores(), max(len(missing), 1))
     try:
         progress = Progress(len(ids), "simulating", initial=len(ids) - len(missing))
         with progress, contextlib.closing(run(job, missing, workers)) as making:

@@ -6,7 +6,6 @@ goes on where it was. Sample k depends on the set's seed and k alone.
 
 import dataclasses
 import json
-import logging
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,12 +18,9 @@ from .. import geology
 from ..data.rows import GATHERS, VELOCITIES, Sums
 from ..npy import open_mapped
 from ..physics.settings import SimulatorConfig
-from ..resampling import averaging_matrix
+from ..resampling import resize
 from ..survey import Survey
 from .job import drawn, simulated
-
-_JOURNAL = "rows.jsonl"
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,8 +51,7 @@ class StockJob:
         """Draw and simulate sample ``k`` into its rows; sums over its amplitudes and a checksum of the rows."""
         velocity = drawn(self.survey, self.geology, self.seed, k)
         gathers = simulated(velocity, self.survey, self.simulator).astype(np.float32)
-        x, z = (averaging_matrix(old, new) for old, new in zip(velocity.shape, self.shape, strict=True))
-        self._arrays[GATHERS][k], self._arrays[VELOCITIES][k] = gathers, x @ velocity @ z.T
+        self._arrays[GATHERS][k], self._arrays[VELOCITIES][k] = gathers, resize(velocity, self.shape)
         return {"row": k, "crc": self.crc(k), **vars(Sums.of(gathers))}
 
     def crc(self, k: int) -> int:

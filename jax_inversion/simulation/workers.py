@@ -37,11 +37,6 @@ Answer: TypeAlias = dict[str, Any]
 _WIRE = TypeAdapter(Annotated[AnyJob, Field(discriminator="kind")])
 
 
-def core_count() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run(job: AnyJob, ks: Sequence[int], workers: int) -> Iterator[tuple[int, Any]]:
     """Make samples ``ks``, yielding each with what ``job.make`` said of it when it is whole.
 

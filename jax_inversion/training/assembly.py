@@ -10,7 +10,7 @@ import optax
 
 from .. import ensemble, models
 from ..config import Config
-from ..survey import Survey
+from ..data.inputs import Inputs
 from . import optimiser
 from .samples import coarse_shape
 from .state import TrainState, create
@@ -30,16 +30,26 @@ class Parts:
 
 
 def assemble(
-    config: Config, survey: Survey, std: float, steps: int, base_shape: tuple[int, int] | None = None
+    config: Config,
+    inputs: Inputs,
+    steps: int,
+    base_shape: tuple[int, int] | None = None,
+    truth_shape: tuple[int, int] | None = None,
 ) -> Parts:
-    """The parts of a run of ``steps`` batches. ``survey`` is the store's, ``std`` its amplitude, ``base_shape`` the
-    (gx, gz) of the baseline that the networks correct.
+    """The parts of a run of ``steps`` batches.
+
+    ``base_shape`` is the (gx, gz) of the baseline that networks correct, ``truth_shape`` the (x, depth) of the models
+    that they are validated on, where these are not on the survey's own cells.
     """
-    settings = config.train
+    settings, survey = config.train, inputs.survey
     updates = -(-steps // settings.accumulate)
     rate = optimiser.schedule(settings.learning_rate, updates, settings.warmup_fraction, settings.final_fraction)
-    adamw = optimiser.adamw(
-        rate, clip_norm=settings.clip_norm, weight_decay=settings.weight_decay, accumulate=settings.accumulate
+    members = optimiser.build(
+        settings.optimiser,
+        rate,
+        clip_norm=settings.clip_norm,
+        weight_decay=settings.weight_decay,
+        accumulate=settings.accumulate,
     )
     logits = optimiser.ensemble_weights()
     model = config.model.build(survey)
@@ -51,11 +61,11 @@ def assemble(
             model, stream(settings.seed, "init", 0), config.ensemble.members, gathers, models.source_x(survey),
             resize_base(base, survey.model_shape),
         )  # fmt: skip
-        return create(variables, adamw, logits, ema=settings.ema_decay > 0)
+        return create(variables, members, logits, ema=settings.ema_decay > 0)
 
     return Parts(
         initial=initial,
-        step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), adamw, survey, std),
-        validate=make_validation(config, model, logits, survey, std),
+        step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), members, inputs),
+        validate=make_validation(config, model.clone(model_shape=truth_shape or survey.model_shape), logits, inputs),
         rate=rate,
     )

@@ -12,9 +12,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .. import regression
+from .. import backgrounds, regression
 from ..config import Config
-from ..data.preprocess import normalise
+from ..data import inputs
+from ..data.inputs import Inputs
 from ..data.store import Store
 from ..files import digest_json, open_plain, write_aside
 from ..losses import mape
@@ -58,11 +59,16 @@ def fit_base(config: Config, samples: Samples, path: Path | None = None) -> Base
     return base
 
 
-def base_input(config: Config, gathers: np.ndarray, std: float, dt_s: float) -> np.ndarray:
+def base_input(config: Config, gathers: np.ndarray, inputs: Inputs) -> np.ndarray:
     """Decimated gathers (n, shot, time, receiver) as the baselines take them: see ``BaseConfig.input``."""
-    if config.base.input == "arcsinh":
-        return np.asarray(gathers)
-    return np.asarray(normalise(jnp.asarray(gathers), std, dt_s, config.preprocess))
+    return np.asarray(gathers if config.base.input == "arcsinh" else inputs(jnp.asarray(gathers)))
+
+
+def fit_inputs(config: Config, samples: Samples) -> Inputs:
+    """What networks and regressions see of the samples' gathers, fitted to the training samples."""
+    store = samples.store
+    background = backgrounds.background(store.survey, config.simulator) if config.preprocess.whiten else None
+    return inputs.fit(config.preprocess, store.survey, store.std, store.gathers[samples.train], background)
 
 
 def _fit(config: Config, samples: Samples) -> Base:
@@ -72,18 +78,20 @@ def _fit(config: Config, samples: Samples) -> Base:
             f"the survey is {store.survey.mirror_error_m:g} m off its mirror image: regression without mirrored copies"
         )
     arrays = baselines.settings_arrays(section, store.survey.dt_s, store.std)
-    inputs = _features(config, store, arrays)
+    seen = fit_inputs(config, samples)
+    arrays |= seen.arrays
+    features = _features(config, store, seen, arrays)
     logarithms = (np.log(store.velocities[row]) for row in train)
     targets = cell_means(logarithms, coarse_shape(store.survey, section.spacing_m))
-    found = baselines.fit(section, inputs[train], targets, store.survey.has_mirror)
+    found = baselines.fit(section, features[train], targets, store.survey.has_mirror)
     arrays |= {"profile": baselines.median_profile(store.velocities, train)} | found.arrays
     grids, scores = None, {}
     for name in regression.fitted(arrays):
-        validated = baselines.grids(arrays, name, inputs[samples.validation])
+        validated = baselines.grids(arrays, name, features[samples.validation])
         grid = np.empty((len(store), *validated.shape[1:]), np.float32)
         grid[samples.validation] = validated
         grid[train] = found.left_out.get(name, arrays["profile"])  # last, for where none validates, training rows do
-        fine = (resize(grid[row], store.survey.model_shape) for row in samples.validation)
+        fine = (resize(grid[row], store.velocities.shape[1:]) for row in samples.validation)
         truths = (store.velocities[row] for row in samples.validation)
         scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
         if name == section.regression:
@@ -91,18 +99,17 @@ def _fit(config: Config, samples: Samples) -> Base:
     return Base(grids, arrays, scores)
 
 
-def _features(config: Config, store: Store, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+def _features(config: Config, store: Store, seen: Inputs, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     settings = [float(arrays[name]) for name in ("dt_s", "interval_s", "gain")]
     chunks = (store.gathers[k : k + _CHUNK] for k in range(0, len(store), _CHUNK))
-    inputs = (base_input(config, chunk, store.std, store.survey.dt_s) for chunk in chunks)
-    return np.concatenate([regression.features(chunk, *settings) for chunk in inputs])
+    return np.concatenate([regression.features(base_input(config, chunk, seen), *settings) for chunk in chunks])
 
 
 def _made_from(config: Config, samples: Samples) -> str:
     """A text that is the same for the same code, samples, split and settings only."""
     store, settings = samples.store, [dataclasses.asdict(config.base)]
-    if config.base.input == "preprocessed":
-        settings.append(dataclasses.asdict(config.preprocess))
+    if config.preprocess.whiten or config.base.input == "preprocessed":
+        settings += [dataclasses.asdict(config.preprocess), dataclasses.asdict(config.simulator)]
     sides = [samples.train.tolist(), samples.validation.tolist()]
     return digest_json([_LAYOUT, store.fingerprint, store.survey.as_dict(), store.std, store.ids, sides, settings])
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import config as configs
 from ..config import Config
+from ..data.inputs import from_arrays
 from ..data.loader import batches, steps_per_epoch
 from ..progress import Progress
 from . import checkpoints
@@ -84,7 +85,8 @@ class Training:
             extra=None if self.grids is None else {"base": self.grids},
         )
         base_shape = None if self.grids is None else self.grids.shape[1:]
-        self.parts = assemble(config, self.store.survey, self.store.std, self.total, base_shape)
+        inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
+        self.parts = assemble(config, inputs, self.total, base_shape, self.store.velocities.shape[1:])
         like = jax.eval_shape(self.parts.initial)
         found = checkpoints.newest(run, like, lambda meta: refuse_changes(meta.config, config, run))
         if found is None:

@@ -3,6 +3,8 @@
 import jax
 import optax
 
+from .muon import muon
+
 
 def schedule(learning_rate: float, updates: int, warmup_fraction: float, final_fraction: float) -> optax.Schedule:
     """Linear warm-up, then a cosine to ``final_fraction`` of the rate at the last of ``updates`` (Loshchilov and Hutter
@@ -18,25 +20,27 @@ def schedule(learning_rate: float, updates: int, warmup_fraction: float, final_f
     )
 
 
-def adamw(
-    rate: optax.Schedule, *, clip_norm: float, weight_decay: float, accumulate: int = 1
+def build(
+    name: str, rate: optax.Schedule, *, clip_norm: float, weight_decay: float, accumulate: int = 1
 ) -> optax.GradientTransformation:
-    """AdamW for parameters whose leaves have the member axis first: each member's gradient is clipped to ``clip_norm``
-    by its own global norm. Weight decay spares biases and norms (leaves of one axis in a single member).
+    """``adamw`` or ``muon`` for parameters whose leaves have the member axis first: each member's gradient is clipped
+    to ``clip_norm`` by its own global norm. Weight decay spares biases and norms (leaves of one axis in a single
+    member); Muon's spares all but the matrices that it has.
 
     With ``accumulate`` above 1 the mean gradient of so many steps makes one update, and ``rate`` counts updates.
     """
-    one = optax.chain(
-        optax.clip_by_global_norm(clip_norm),
-        optax.adamw(rate, weight_decay=weight_decay, mask=lambda p: jax.tree.map(lambda leaf: leaf.ndim > 1, p)),
-    )
+    if name == "muon":
+        update = muon(rate, weight_decay=weight_decay)
+    else:
+        update = optax.adamw(rate, weight_decay=weight_decay, mask=lambda p: jax.tree.map(lambda x: x.ndim > 1, p))
+    one = optax.chain(optax.clip_by_global_norm(clip_norm), update)
     if accumulate > 1:
         one = optax.MultiSteps(one, accumulate).gradient_transformation()
 
-    def update(gradients, state, params=None):
+    def update_members(gradients, state, params=None):
         return jax.vmap(one.update)(gradients, state, params)
 
-    return _lenient(optax.GradientTransformation(jax.vmap(one.init), update))
+    return _lenient(optax.GradientTransformation(jax.vmap(one.init), update_members))
 
 
 def ensemble_weights(learning_rate: float = 0.05) -> optax.GradientTransformation:

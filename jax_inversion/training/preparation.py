@@ -11,13 +11,12 @@ from .resume import check_run
 SKIP_BAD = "--data.skip-bad true"
 
 
-def open_store(config: Config, data: Path, run: Run | Path, hint: str = SKIP_BAD) -> Store:
+def pack_store(config: Config, data: Path, run: Run, hint: str = SKIP_BAD) -> Store:
     """The packed training samples of a run; packed now where they are not yet.
 
     ``hint``: what the user would write where this was called from to have bad samples left out. ``UserError``, before
     anything is written, if the run was begun with other settings or samples, or another process works in it.
     """
-    run = run if isinstance(run, Run) else Run(run)
     found = find_samples(data, "train", config.survey)
     with run.lock():
         check_run(run.path, config, [sample.id for sample in found])

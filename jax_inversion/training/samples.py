@@ -61,6 +61,6 @@ def on_loss_grid(store: Store, spacing_m: float) -> Store:
     networks' last layer interpolates to any.
     """
     shape = coarse_shape(store.survey, spacing_m)
-    if shape == store.survey.model_shape:
+    if shape == store.velocities.shape[1:]:
         return store
     return dataclasses.replace(store, velocities=cell_means(store.velocities, shape))

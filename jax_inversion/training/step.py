@@ -14,9 +14,8 @@ from jax import Array
 from .. import ensemble, losses, models
 from ..config import Config
 from ..data.augment import augment
-from ..data.preprocess import normalise
+from ..data.inputs import Inputs
 from ..resampling import resize
-from ..survey import Survey
 from .state import TrainState
 
 Batch = dict[str, Array]
@@ -37,29 +36,34 @@ def resize_base(base: Array | None, shape: tuple[int, int]) -> Array | None:
 
 
 def make_step(
-    config: Config, model: nn.Module, optimiser: optax.GradientTransformation, survey: Survey, std: float
+    config: Config, model: nn.Module, optimiser: optax.GradientTransformation, inputs: Inputs
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The jitted ``step(state, batch) -> (state, metrics)``; the state that goes in is used up.
 
-    ``survey`` is the store's (decimated) and ``std`` its amplitude. ``batch`` holds ``gathers`` (member, batch, shot,
+    ``inputs`` are fitted to the store. ``batch`` holds ``gathers`` (member, batch, shot,
     time, receiver), not normalised, ``velocity`` (member, batch, x, depth), perhaps ``base`` (member, batch, gx, gz).
     Metrics have one value a member: every term of the loss, ``loss``, ``grad_norm`` (before clipping) and ``finite``.
     """
+    survey = inputs.survey
     source_x = models.source_x(survey)
-    prepare = _preparation(config, survey, std)
+    prepare = _preparation(config, inputs)
     seed, bounds = config.train.seed, (survey.v_min_km_s, survey.v_max_km_s)
 
     def loss(params: Any, state: TrainState, gathers: Array, velocity: Array, base: Array | None):
         variables = {"params": params, "batch_stats": state.batch_stats, "logits": state.logits}
         key = stream(seed, "dropout", state.step)
-        predicted, batch_stats = ensemble.apply(model, variables, gathers, source_x, base=base, train=True, key=key)
+        predicted, changed = ensemble.apply(model, variables, gathers, source_x, base=base, train=True, key=key)
         value, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, velocity)
+        if config.loss.time:
+            (found,) = changed["in_time"]["log_velocity"]
+            terms["time"] = jax.vmap(lambda f, t: losses.time(f, *model.in_time(t)))(found, velocity)
+            value += config.loss.time * terms["time"]
         # Members share no parameter: the gradient of the sum is each member's own.
-        return value.sum(), (batch_stats, {"loss": value, **terms})
+        return value.sum(), (changed["batch_stats"], {"loss": value, **terms})
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        inputs = prepare(stream(seed, "augmentation", state.step), batch)
-        (_, (batch_stats, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, state, *inputs)
+        prepared = prepare(stream(seed, "augmentation", state.step), batch)
+        (_, (batch_stats, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, state, *prepared)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         norm = jax.vmap(optax.tree.norm)(gradients)
@@ -77,7 +81,7 @@ def make_step(
 
 
 def make_validation(
-    config: Config, model: nn.Module, logits_optimiser: optax.GradientTransformation, survey: Survey, std: float
+    config: Config, model: nn.Module, logits_optimiser: optax.GradientTransformation, inputs: Inputs
 ) -> Callable[..., tuple[dict[str, Array], tuple[Array, Any]]]:
     """The jitted ``validate(variables, learning, batch) -> (scores, learning)`` of one batch, without augmentation.
 
@@ -93,6 +97,7 @@ def make_validation(
     their average. The scores are of the weights that the pass began with, so none is measured on what it was fitted to
     in the same pass; that three numbers learn from validation samples at all is a bias far below the score's own.
     """
+    survey = inputs.survey
     source_x = models.source_x(survey)
     bounds = (survey.v_min_km_s, survey.v_max_km_s)
 
@@ -100,7 +105,7 @@ def make_validation(
         variables: Any, learning: tuple[Array, Any], batch: Batch
     ) -> tuple[dict[str, Array], tuple[Array, Any]]:
         truth = batch["velocity"]
-        gathers = normalise(batch["gathers"], std, survey.dt_s, config.preprocess)
+        gathers = inputs(batch["gathers"])
         base = resize_base(batch.get("base"), truth.shape[-2:])
         members = ensemble.predict(model, variables, gathers, source_x, base)
         predicted = ensemble.combine(members, variables["logits"])
@@ -124,22 +129,19 @@ def make_validation(
     return jax.jit(validate)
 
 
-def _preparation(config: Config, survey: Survey, std: float) -> Callable[[Array, Batch], tuple[Any, Any, Any]]:
+def _preparation(config: Config, inputs: Inputs) -> Callable[[Array, Batch], tuple[Any, Any, Any]]:
     """``prepare(key, batch) -> (gathers, velocity, base)``: augmented, a key for each member and sample; normalised."""
+    survey = inputs.survey
     settings = config.augment if survey.has_mirror else dataclasses.replace(config.augment, mirror=0.0)
 
     def one(key: Array, gathers: Array, velocity: Array, base: Array | None) -> tuple[Any, Any, Any]:
-        return augment(key, gathers, velocity, std, survey.dt_s, settings, base)
+        return augment(key, gathers, velocity, inputs.std, survey.dt_s, settings, base)
 
     def prepare(key: Array, batch: Batch) -> tuple[Any, Any, Any]:
         keys = jax.random.split(key, batch["gathers"].shape[:2])
-        arrays = keys, batch["gathers"], batch["velocity"], batch.get("base")
+        arrays = keys, inputs.residual(batch["gathers"]), batch["velocity"], batch.get("base")
         gathers, velocity, base = jax.vmap(jax.vmap(one))(*arrays)
-        return (
-            normalise(gathers, std, survey.dt_s, config.preprocess),
-            velocity,
-            resize_base(base, velocity.shape[-2:]),
-        )
+        return inputs.scaled(gathers), velocity, resize_base(base, velocity.shape[-2:])
 
     return prepare
 

@@ -1,0 +1,91 @@
+"""What networks and regressions see of decimated gathers, fitted to a training set once and kept in its checkpoints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..arrays import Gathers
+from ..errors import UserError
+from ..survey import Survey
+from . import whiten
+from .preprocess import PreprocessConfig, normalise
+
+_FITTED = 256  # samples at most that floor and scale are taken from
+_LONGEST = 4096  # rows of a trace: the whitening is a matrix of their square
+_NAMES = {"operator": "whiten_operator", "background": "whiten_background", "scale": "whiten_scale"}
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """From gathers to the network's input in two steps, so that augmentation works on what the section adds.
+
+    ``survey`` is the decimated one, ``std`` the standard deviation of the training amplitudes.
+    """
+
+    settings: PreprocessConfig
+    survey: Survey
+    std: float
+    whitening: whiten.Whitening | None = None
+
+    def residual(self, gathers: Gathers) -> Gathers:
+        """Gathers (*batch, shot, time, receiver) without the background's response, where they are to be whitened.
+
+        Mirrors, shifts and gains belong here: the direct wave is not that of the mirrored survey, a cell off.
+        """
+        if self.whitening is None:
+            return gathers
+        background = jnp.asarray(self.whitening.background)
+        return gathers - background.reshape((1,) * (gathers.ndim - 3) + background.shape)
+
+    def scaled(self, residual: Gathers) -> Gathers:
+        """What the network sees of a ``residual``: of about unit variance, then compressed where that is asked for."""
+        if self.whitening is None:
+            return normalise(residual, self.std, self.survey.dt_s, self.settings)
+        white, arcsinh = self.whitening.filtered(residual), self.settings.arcsinh
+        return jnp.arcsinh(arcsinh * white) / arcsinh if arcsinh else white
+
+    def __call__(self, gathers: Gathers) -> Gathers:
+        return self.scaled(self.residual(gathers))
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was fitted, for a checkpoint."""
+        if self.whitening is None:
+            return {}
+        return {name: np.asarray(getattr(self.whitening, field), np.float32) for field, name in _NAMES.items()}
+
+
+def fit(
+    settings: PreprocessConfig,
+    survey: Survey,
+    std: float,
+    gathers: np.ndarray,
+    background: np.ndarray | None,
+) -> Inputs:
+    """Learn what the settings leave to the training ``gathers`` (sample, shot, time, receiver), decimated.
+
+    ``background`` (shot, time, receiver) is the response without a section; None where nobody knows it: then it is the
+    median of the gathers, and the wavelet's spectrum is estimated from their direct wave.
+    """
+    if not settings.whiten:
+        return Inputs(settings, survey, std)
+    if survey.nt > _LONGEST:
+        raise UserError(
+            f"preprocess.whiten takes at most {_LONGEST} samples a trace, here are {survey.nt}; raise its dt_s"
+        )
+    some = np.asarray(gathers[:: max(1, len(gathers) // _FITTED)])
+    spectrum = None
+    if background is None:
+        background, spectrum = np.median(some, axis=0), whiten.estimate_spectrum(some, survey)
+    options = whiten.WhitenSettings(settings.whiten_floor, settings.low_pass_hz, settings.gain_power)
+    return Inputs(settings, survey, std, whiten.fit(some, survey, background, options, spectrum))
+
+
+def from_arrays(settings: PreprocessConfig, survey: Survey, std: float, arrays: Mapping[str, np.ndarray]) -> Inputs:
+    """The inverse of ``Inputs.arrays``."""
+    if not settings.whiten:
+        return Inputs(settings, survey, std)
+    operator, background, scale = (arrays[name] for name in _NAMES.values())
+    return Inputs(settings, survey, std, whiten.Whitening(operator, background, float(scale)))

@@ -1,0 +1,116 @@
+"""The network in two-way time: starts at its base, keeps the bounds, predicts on any cells; moveout of traces."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_inversion.errors import UserError
+from jax_inversion.models import moveout
+from jax_inversion.models.sequence import rotate
+from jax_inversion.models.traveltime import TraveltimeConfig
+from jax_inversion.survey import CHALLENGE
+
+SURVEY = dataclasses.replace(
+    CHALLENGE.with_interval(8e-3), nx=60, nz=240, nt=40, source_x_m=(0.0, 59.0), receiver_x_m=(0.0, 30.0, 60.0)
+)  # fmt: skip
+DELAY_S = 1 / SURVEY.peak_hz
+SHAPE = TraveltimeConfig(columns=4, width=16, heads=2, layers=1, expansion=2)
+MODEL = SHAPE.build(SURVEY).clone(model_shape=(12, 48))
+
+
+def gathers(batch=2):
+    return jax.random.normal(jax.random.key(0), (batch, *SURVEY.gathers_shape))
+
+
+def profile(nx=12, nz=48):
+    """Water above 2 km/s and more: (2, nx, nz), the second one faster."""
+    one = jnp.where(jnp.arange(nz) < nz // 6, 1.5, jnp.linspace(2.0, 3.0, nz))
+    return jnp.stack([jnp.broadcast_to(one, (nx, nz)), jnp.broadcast_to(jnp.minimum(1.2 * one, 4.5), (nx, nz))])
+
+
+def apply(model, variables, base):
+    """Jitted: operation by operation the same takes ten times longer."""
+    return jax.jit(lambda v, g, b: model.apply(v, g, None, b))(variables, gathers(), base)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return jax.jit(MODEL.init)(jax.random.key(1), gathers(), None, profile())
+
+
+def perturbed(variables, size):
+    """The head's weights are zero at the start; here they are not."""
+    head = variables["params"]["correction"]
+    noise = size * jax.random.normal(jax.random.key(2), head["kernel"].shape)
+    params = variables["params"] | {"correction": head | {"kernel": noise}}
+    return {"params": params}
+
+
+def test_it_starts_at_the_base(variables):
+    out = apply(MODEL, variables, profile())
+    assert out.shape == (2, 12, 48) and out.dtype == jnp.float32
+    error = jnp.abs(out - profile()) / profile()
+    assert error.mean() < 0.01
+    np.testing.assert_allclose(out[:, :, :6], profile()[:, :, :6], rtol=1e-5)
+
+
+def test_without_a_base_it_starts_at_a_profile_that_rises(variables):
+    out = apply(MODEL, variables, None)
+    assert (jnp.diff(out[0, 0]) > -1e-4).all()
+
+
+def test_bounds_hold_and_finer_cells_have_the_same_means(variables):
+    wild = perturbed(variables, 2.0)
+    out = apply(MODEL, wild, profile())
+    assert out.min() >= SURVEY.v_min_km_s - 1e-4 and out.max() <= SURVEY.v_max_km_s + 1e-4
+    assert (out.max(), out.min()) > (4.4, 1.6)
+    fine = apply(MODEL.clone(model_shape=(12, 240)), wild, jnp.repeat(profile(), 5, axis=2))
+    np.testing.assert_allclose(fine.reshape(2, 12, 48, 5).mean(3), out, rtol=2e-3)
+
+
+def test_training_gives_log_velocity_in_time_and_finite_gradients(variables):
+    def loss(params):
+        out, more = MODEL.apply({"params": params}, gathers(), None, profile(), True, mutable=["in_time"])
+        in_time = more["in_time"]["log_velocity"][0]
+        truth, cover = MODEL.in_time(profile())
+        assert in_time.shape == truth.shape == cover.shape == (2, 4, 48)
+        return jnp.abs(out - 2.0).mean() + (jnp.abs(in_time - truth) * cover).mean()
+
+    gradients = jax.jit(jax.grad(loss))(perturbed(variables, 0.1)["params"])
+    assert all(jnp.isfinite(leaf).all() and leaf.any() for leaf in jax.tree.leaves(gradients))
+
+
+def test_bfloat16_inside_float32_out(variables):
+    head = perturbed(variables, 0.1)
+    out = apply(MODEL.clone(dtype="bfloat16"), head, profile())
+    assert out.dtype == jnp.float32
+    np.testing.assert_allclose(out, apply(MODEL, head, profile()), rtol=0.05)
+
+
+def test_a_reflection_is_moved_to_its_two_way_time():
+    times_s = np.arange(0.0, 0.15, 0.001)
+    arrivals = moveout.arrivals_s(SURVEY, times_s, DELAY_S)
+    at_s = np.arange(SURVEY.nt) * SURVEY.dt_s
+    target = 100
+    data = np.exp(-(((at_s[None, None, :] - arrivals[target][:, :, None]) / 0.02) ** 2)).astype(np.float32)
+    moved = MODEL.clone(token_s=0.016, input_s=0.004).move_out(jnp.swapaxes(jnp.asarray(data), 1, 2)[None])
+    rows = np.asarray(moved).reshape(-1, SURVEY.shots * SURVEY.receivers)
+    centres_s = (np.arange(len(rows)) + 0.5) * 0.004
+    assert np.abs(centres_s[rows.argmax(0)] - times_s[target]).max() <= 0.006
+
+
+def test_rotary_products_depend_on_the_distance_only():
+    vectors = jax.random.normal(jax.random.key(0), (1, 1, 1, 8))
+    turned = rotate(jnp.broadcast_to(vectors, (1, 6, 1, 8)))[0, :, 0]
+    products = turned @ turned.T
+    np.testing.assert_allclose(jnp.diagonal(products, 2), jnp.full(4, products[0, 2]), rtol=1e-5)
+
+
+def test_settings_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="width 20 is not"):
+        dataclasses.replace(SHAPE, width=20, heads=4)
+    with pytest.raises(UserError, match="head_s"):
+        dataclasses.replace(SHAPE, head_s=0.012)
