@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from jax_inversion import config as configs
@@ -23,7 +24,7 @@ from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
 from jax_inversion.survey import Survey
 from jax_inversion.train import main as train
-from jax_inversion.training import list_checkpoints, read_metrics, restore
+from jax_inversion.training import list_checkpoints, read_metrics, resolve, restore
 
 SURVEY = Survey(
     nx=12, nz=20, spacing_m=10.0, nt=101, dt_s=2e-3, source_x_m=(0.0, 110.0), source_z_m=20.0,
@@ -54,8 +55,9 @@ def main() -> None:
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(room / "cache")
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        jax.config.update("jax_compilation_cache_dir", str(room / "cache"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_disable_most_optimizations", True)  # compiling is not what is tried here
         make_samples(room / "data")
         rows = []
         for base in ("none", "linear"):
@@ -104,7 +106,7 @@ def kill(room: Path, base: str, kills: int, chance: random.Random) -> list[tuple
 
 
 def damage(room: Path, count: int, seed: int) -> list[tuple[str, int, str]]:
-    """One file of a checkpoint is damaged, and the run's best and latest are asked for."""
+    """One file of the best or the latest checkpoint is damaged, and that is asked for."""
     path = room / "damage.txt"
     assert wait(fork(room / "none_whole", lambda: damage_all(room, count, seed, path))) == 0, said(room / "none_whole")
     outcomes = Counter(path.read_text().splitlines())
@@ -115,21 +117,20 @@ def damage_all(room: Path, count: int, seed: int, out: Path) -> None:
     whole, chance, outcomes = room / "none_whole", random.Random(seed), []
     right = {found.step: digest(found) for name in list_checkpoints(whole) for found in [restore(whole / name)]}
     for _ in range(count):
-        copy = room / "damaged"
+        copy, name = room / "damaged", chance.choice(["best", "latest", "epoch_3"])
         shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("store"))
-        paths = sorted(p for p in (copy / "checkpoints").rglob("*") if p.is_file() and p.stat().st_size)
+        folder = resolve(copy / name)
+        paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_size)
         spoil(chance.choice(paths), chance.choice(FAULTS), chance)
-        for name in ("best", "latest"):
-            asked = restore(whole / name).step
-            try:
-                found = restore(copy / name)
-            except UserError:
-                outcomes.append("refused with the file's name")
-                continue
-            if digest(found) != right.get(found.step):
+        try:
+            found = restore(copy / name)
+        except UserError:
+            outcomes.append("refused, the file named")
+        else:
+            if digest(found) != right.get(found.step) or (name == "epoch_3" and found.path != folder):
                 outcomes.append("SILENTLY WRONG")
             else:
-                outcomes.append("read as they were" if found.step == asked else "named, and another taken")
+                outcomes.append("read as it was (training's part)" if found.path == folder else "another one taken")
         shutil.rmtree(copy)
     out.write_text("\n".join(outcomes))
 
@@ -152,20 +153,23 @@ def spoil(path: Path, fault: str, chance: random.Random) -> None:
 
 def read_meanwhile(room: Path) -> list[tuple[str, int, str]]:
     """Read ``latest`` as fast as possible while two runs are trained: the same step must always be the same weights."""
-    path = room / "read.txt"
+    path, stop = room / "read.txt", room / "stop"
 
     def read() -> None:
-        seen, reads = {}, 0
-        for run in ("read_0", "read_1"):
-            process = start(room, "none", room / run)
-            while os.waitpid(process, os.WNOHANG) == (0, 0):
-                if list_checkpoints(room / run):
-                    found = restore(room / run / "latest")
+        seen: dict[int, str] = {}
+        reads = 0
+        while not stop.exists():
+            for run in (room / "read_0", room / "read_1"):
+                if list_checkpoints(run):
+                    found = restore(run / "latest")
                     assert seen.setdefault(found.step, digest(found)) == digest(found) and not found.unfinished
                     reads += 1
         path.write_text(f"{reads} {len(seen)}")
 
-    failed = wait(fork(room / "read", read))
+    reader = fork(room / "read", read)
+    trained = [wait(start(room, "none", room / name)) for name in ("read_0", "read_1")]
+    stop.touch()
+    failed = wait(reader) or any(trained)
     reads, steps = path.read_text().split() if path.exists() else ("0", "0")
     outcome = said(room / "read")[-200:] if failed else f"{steps} different steps, each always with the same weights"
     return [("reads of latest while it is trained", int(reads), outcome)]
@@ -190,8 +194,6 @@ def check_readable(run: Path) -> None:
 
 def digest(found) -> str:
     """Of all that a prediction is made with."""
-    import jax
-
     leaves = jax.tree_util.tree_leaves_with_path(found.variables)
     return hashlib.sha256(
         b"".join(f"{path}".encode() + np.asarray(leaf).tobytes() for path, leaf in leaves)

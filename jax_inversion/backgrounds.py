@@ -6,6 +6,7 @@ The folder is ``$JAX_INVERSION_CACHE``, or ``jax_inversion`` in ``$XDG_CACHE_HOM
 import logging
 import os
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def options(survey: Survey, settings: SimulatorConfig) -> dict[str, Any]:
     return settings.options | {"background": background(survey, settings)}
 
 
+@lru_cache(maxsize=4)
 def background(survey: Survey, settings: SimulatorConfig) -> Float[np.ndarray, "shot time receiver"] | None:
     """The reference run's gathers of the homogeneous background; None where the settings ask for none.
 
@@ -61,7 +63,9 @@ def background(survey: Survey, settings: SimulatorConfig) -> Float[np.ndarray, "
             write(kept, fingerprint, spectra)
         except OSError as error:
             log.warning("%s: not kept: %s", kept, error)
-    return physics.gathers_of(spectra, survey, reference)
+    gathers = physics.gathers_of(spectra, survey, reference)
+    gathers.flags.writeable = False  # everyone who asks gets this one
+    return gathers
 
 
 def cache_folder() -> Path:

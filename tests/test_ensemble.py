@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from jax_inversion import ensemble, losses
-from jax_inversion.models import build
+from jax_inversion.models import InversionConfig
 from jax_inversion.survey import CHALLENGE
 
 SURVEY = dataclasses.replace(
     CHALLENGE, nx=10, nz=17, spacing_m=20.0, source_x_m=(0.0, 180.0), receiver_x_m=(0.0, 90.0, 180.0)
 )
-MODEL = build(
-    "inversion", SURVEY, embedding=8, heads=2, layers=1, dropout=0.2, channels=(4,), stem_patch=(4, 1),
-    token_grid=(2, 2), cross_source_layers=1, upsampling=(4,),
-)  # fmt: skip
+MODEL = InversionConfig(
+    embedding=8, heads=2, layers=1, dropout=0.2, channels=(4,), stem_patch=(4, 1), token_grid=(2, 2),
+    cross_source_layers=1, upsampling=(4,),
+).build(SURVEY)  # fmt: skip
 SOURCE_X = np.array([0.0, 1.0], np.float32)
 GATHERS = jax.random.normal(jax.random.key(1), (3, 2, 2, 17, 3))  # (member, batch, shot, time, receiver)
 BASE = jax.random.uniform(jax.random.key(2), (3, 2, 10, 17), minval=1.5, maxval=4.5)

@@ -55,9 +55,8 @@ def _compare(sample: Sample, survey: Survey, simulator: SimulatorConfig) -> dict
     recorded = read_gathers(sample, survey)
     if not recorded.any(axis=(1, 2)).all():
         raise UserError(f"{sample.path}: a gather is zero throughout; there is nothing to calibrate with")
-    gathers = np.asarray(
-        physics.simulate(read_velocity(sample, survey), survey, **backgrounds.options(survey, simulator))
-    )
+    how = backgrounds.options(survey, simulator)
+    gathers = np.asarray(physics.simulate(read_velocity(sample, survey), survey, **how))
     simulated = Simulated(gathers, survey.dt_s)
     match = fit(recorded, simulated)
     found: dict[str, Any] = {"id": sample.id, "gain": match.gain, "delay_ms": 1e3 * match.delay_s, "shots": {}}

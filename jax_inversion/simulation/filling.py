@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backgrounds
 from ..data.rows import GATHERS, VELOCITIES, Store, Sums, close, create, open_whole, scale
 from ..files import need_space
 from ..physics.settings import SimulatorConfig
@@ -54,6 +55,8 @@ def simulated_store(
         log.info("%s: made from something else; simulating anew", folder)
     rows = _begin(job, count, made_from)
     missing = [k for k in range(count) if k not in rows]
+    if missing:  # once, and not by each of the workers
+        backgrounds.background(survey, simulator)
     workers = min(workers or cores(), max(len(missing), 1))
     with (
         (filling / JOURNAL).open("a") as journal,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import backgrounds
 from ..data.folders import MODEL_FILE, gather_files
 from ..errors import UserError
 from ..geology import shares
@@ -37,6 +38,8 @@ def make_set(job: Job, count: int | None, start: int = 0, workers: int = 0) -> l
     if len(missing) < len(ids):
         log.info(f"{job.out}: {len(ids) - len(missing)} of {len(ids)} samples are there already")
     _clear_leftovers(job, ids)
+    if missing:  # once, and not by each of the workers
+        backgrounds.background(job.survey, job.simulator)
     workers = min(workers or cores(), max(len(missing), 1))
     try:
         progress = Progress(len(ids), "simulating", initial=len(ids) - len(missing))
