@@ -75,8 +75,8 @@ def prepare_output() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     log, root = logging.getLogger("jax_inversion"), logging.getLogger()
-    if not root.handlers:  # or a library's first word would give the root a handler that says all of this again
-        root.addHandler(logging.NullHandler())
+    # absl gives a root without handlers a plain one, on the import of Orbax already, which would say all of this again
+    root.handlers[:] = [h for h in root.handlers if type(h) is not logging.StreamHandler] or [logging.NullHandler()]
     if not log.handlers:
         log.addHandler(_Lines())
         log.setLevel(logging.INFO)
