@@ -1,6 +1,6 @@
 """What the time loops work on: the sizes known at compile time, the medium, the sources and receivers."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     keep_triples: int  # the gradient keeps one step of this many triples; 0: every step
     keep_half: bool  # as bfloat16
     hear: bool  # the gradient with respect to the source terms is wanted
-    memory: Literal["store", "recompute"]
+    memory: str  # store or recompute
 
     @property
     def turn(self) -> int:

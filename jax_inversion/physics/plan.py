@@ -5,7 +5,6 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -39,12 +38,12 @@ class Plan:
     order: int
     free_surface: bool
     reference: Reference | None
-    boundary: Literal["damping", "cpml"]
+    boundary: str  # damping or cpml
     windows: bool
     time_correction: bool
     keep_every_s: float
     keep_half: bool
-    memory: Literal["store", "recompute"]
+    memory: str  # store or recompute
     given_wavelet: bool
     threads: int  # that XLA runs a program on
     drift_m2: float = 0.0  # a term drift u beside m u_tt: what a reference's float32 makes of its background

@@ -2,7 +2,6 @@
 
 import math
 from functools import lru_cache, partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +24,7 @@ def simulate(
     spacing_m: float = 5.0,
     step_s: float | None = None,
     order: int = 8,
-    boundary: Literal["damping", "cpml"] = "damping",
+    boundary: str = "damping",
     free_surface: bool = False,
     reference: Reference | None = CHALLENGE_RUN,
     background: Float[Array | np.ndarray, "shot time receiver"] | None = None,
@@ -35,7 +34,7 @@ def simulate(
     time_correction: bool = True,
     keep_every_s: float = 4e-3,
     keep_half: bool = False,
-    memory: Literal["store", "recompute"] = "store",
+    memory: str = "store",
 ) -> Gathers:
     """Shot gathers (*batch, shot, time, receiver) of velocity models (*batch, x, depth) in km/s.
 

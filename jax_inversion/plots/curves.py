@@ -57,7 +57,7 @@ def histogram(counts: np.ndarray, edges: np.ndarray, title: str, x_label: str, l
     return figure
 
 
-def training_curves(lines: Sequence[Mapping[str, float]]) -> Figure:
+def training_curves(lines: Sequence[Mapping[str, int | float]]) -> Figure:
     """What a run logged (``training.tracking``): loss, MAPE of training and validation, terms, learning rate.
 
     Thin lines are single members.
@@ -88,7 +88,7 @@ def training_curves(lines: Sequence[Mapping[str, float]]) -> Figure:
 
 def _members(
     ax: Axes,
-    lines: Sequence[Mapping[str, float]],
+    lines: Sequence[Mapping[str, int | float]],
     key: str,
     colour: str,
     label: str,
@@ -102,7 +102,13 @@ def _members(
 
 
 def _line(
-    ax: Axes, lines: Sequence[Mapping[str, float]], key: str, colour: str, label: str, scale: float = 1.0, **style: Any
+    ax: Axes,
+    lines: Sequence[Mapping[str, int | float]],
+    key: str,
+    colour: str,
+    label: str,
+    scale: float = 1.0,
+    **style: Any,
 ) -> None:
     points = [(line["epoch"], scale * line[key]) for line in lines if key in line]
     if points:

@@ -96,7 +96,7 @@ def _score_parts(path: Path, spacing_m: float) -> Iterator[str]:
     yield _table(("worst samples", "MAPE"), [(sample, f"{100 * value:.2f} %") for sample, value in worst])
 
 
-def _training_words(lines: Sequence[Mapping[str, float]]) -> Iterator[str]:
+def _training_words(lines: Sequence[Mapping[str, int | float]]) -> Iterator[str]:
     scored = [line for line in lines if "validation/mape" in line]
     if not scored:
         return

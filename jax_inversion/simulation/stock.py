@@ -47,7 +47,7 @@ class StockJob:
         """The name of sample ``k``."""
         return f"{geology.preset_of(self.geology, self.seed, k)}-s{self.seed}-{k:08d}"
 
-    def make(self, k: int) -> dict[str, float]:
+    def make(self, k: int) -> dict[str, int | float]:
         """Draw and simulate sample ``k`` into its rows; sums over its amplitudes and a checksum of the rows."""
         velocity = drawn(self.survey, self.geology, self.seed, k)
         gathers = simulated(velocity, self.survey, self.simulator).astype(np.float32)

@@ -40,7 +40,7 @@ class Meta:
     std: float  # of the training gathers' amplitudes
     step: int
     per_epoch: int  # steps
-    metrics: dict[str, float]
+    metrics: dict[str, int | float]
     data_ids: str
     data: str
     names: tuple[str, ...] = ()  # when it was saved; the newest is the latest whatever it is called
@@ -74,7 +74,7 @@ class Restored:
     std: float
     step: int
     per_epoch: int
-    metrics: dict[str, float]
+    metrics: dict[str, int | float]
     params: dict[str, Any]
     batch_stats: dict[str, Any]
     logits: np.ndarray  # those that the scores in ``metrics`` are of

@@ -22,7 +22,7 @@ def say_validation(epoch: int, scores: Scores, new_best: bool) -> None:
     )
 
 
-def say_end(epochs: int, steps: int, metrics: Mapping[str, float]) -> None:
+def say_end(epochs: int, steps: int, metrics: Mapping[str, int | float]) -> None:
     """After the last step."""
     last, best = metrics.get("validation/mape"), metrics.get("best_mape")
     scores = ""

@@ -76,7 +76,7 @@ class Tracker:
         self.wandb: Any = None
         self._start(effective_mode(mode))
 
-    def log(self, step: int, epoch: float, figures: Mapping[str, float]) -> None:
+    def log(self, step: int, epoch: float, figures: Mapping[str, int | float]) -> None:
         """Add one line of figures."""
         line = {"step": step, "epoch": round(epoch, 6), **figures}
         with self.path.open("a") as file:
