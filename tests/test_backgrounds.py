@@ -17,6 +17,7 @@ SMALL = dataclasses.replace(CHALLENGE, nx=40, nz=40, source_x_m=(5.0,), receiver
 def computed(monkeypatch, tmp_path) -> list:
     """Every run asked for; none is made."""
     runs = []
+    backgrounds.background.cache_clear()
 
     def instead(survey, *run):
         runs.append(run)
@@ -46,6 +47,7 @@ def test_others_are_computed_once_and_anew_where_damaged(computed, caplog):
     whole = bytearray(kept.read_bytes())
     whole[len(whole) // 2] ^= 0xFF
     kept.write_bytes(whole)
+    backgrounds.background.cache_clear()
     backgrounds.background(SMALL, SimulatorConfig())
     assert len(computed) == 2 and "damaged, computed anew" in caplog.text
     backgrounds.background(SMALL, SimulatorConfig(background_km_s=1.6))

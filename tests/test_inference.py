@@ -1,7 +1,7 @@
 """Prediction: what the mirror guarantees, noise, spread; postprocessing; the front door on a tiny run."""
 
 import dataclasses
-from types import SimpleNamespace
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -27,7 +27,7 @@ from jax_inversion.regression import baselines
 from jax_inversion.resampling import cell_means
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 from jax_inversion.training.assembly import assemble
-from jax_inversion.training.checkpoints import Meta, save
+from jax_inversion.training.checkpoints import Meta, Restored, save
 
 SURVEY = Survey(
     nx=4, nz=6, spacing_m=10.0, nt=6, dt_s=1e-2, source_x_m=(0.0, 30.0), source_z_m=0.0,
@@ -221,8 +221,12 @@ def test_the_baseline_reaches_the_networks_on_their_grid():
     arrays = baselines.settings_arrays(settings, 4e-3, 1.0)
     inputs = regression.features(gathers, 4e-3, 8e-3, float(arrays["gain"]))
     arrays |= baselines.fit(settings, inputs, cell_means(np.log(velocity), (6, 10)), mirror=True).arrays
-    restored = SimpleNamespace(base=arrays, survey=survey, std=1.0)
-    base = Predictor(restored, tiny_config(base={"regression": "linear", "dt_s": 8e-3})).base(gathers[:2])
+    config = tiny_config(base={"regression": "linear", "dt_s": 8e-3})
+    restored = Restored(
+        path=Path(), run=Path(), name="best", names=(), fingerprint="", config=config, survey=survey, std=1.0, step=1,
+        per_epoch=1, metrics={}, params={}, batch_stats={}, logits=np.zeros(1), ema=None, base=arrays,
+    )  # fmt: skip
+    base = Predictor(restored, config).base(gathers[:2])
     assert base.shape == (2, *survey.model_shape) and base.dtype == np.float32
     assert 1.5 < base.min() < base.max() < 4.5
     none = Predictor(restored, tiny_config())

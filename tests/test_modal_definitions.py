@@ -219,8 +219,8 @@ def test_a_gpu_is_insisted_on(monkeypatch):
 def test_overrides_are_those_of_the_front_doors():
     from jax_inversion.remote.settings import settings
 
-    chosen = settings(REPO, "configs/quickstart.toml", "train.epochs=30 --train.batch-size=2 model.channels 8,16")
-    assert (chosen.train.epochs, chosen.train.batch_size, chosen.model.channels) == (30, 2, (8, 16))
+    chosen = settings(REPO, "configs/quickstart.toml", "train.epochs=30 --train.batch-size=2 model.width 80")
+    assert (chosen.train.epochs, chosen.train.batch_size, chosen.model.width) == (30, 2, 80)
     with pytest.raises(UserError, match="did you mean 'epochs'"):
         settings(REPO, "configs/quickstart.toml", "train.epoch=30")
     assert np.isclose(settings(REPO, "configs/quickstart.toml").preprocess.dt_s, 4e-3)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
+from typing import IO, Any
 
 import modal
 
@@ -96,7 +96,7 @@ class Listing:
 class _Tee:
     """A stream that writes to two; all else is as with the first."""
 
-    def __init__(self, first: TextIO, second: TextIO):
+    def __init__(self, first: Any, second: IO[str]):
         self.first, self.second = first, second
 
     def write(self, text: str) -> int:

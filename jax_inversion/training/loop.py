@@ -145,7 +145,7 @@ class Training:
         self.metrics = scores.figures() | ({"best_mape": scores.mape, "best_epoch": epoch} if is_best else best)
         if self.base is not None:
             self.metrics |= {f"validation/{kernel}_mape": score for kernel, score in self.base.mape.items()}
-        self.tracker.log(self.done, epoch, self.metrics)
+        self.tracker.log(self.done, float(epoch), self.metrics)
         say_validation(epoch, scores, is_best)
         draw = self.draw
         if draw is not None and (last or epoch % self.config.track.figure_every == 0):
