@@ -13,7 +13,7 @@ from ..survey import Survey
 from . import whiten
 from .preprocess import PreprocessConfig, normalise
 
-_FITTED = 256  # samples at most that floor and scale are taken from
+ENOUGH = 256  # samples to fit floor and scale to
 _LONGEST = 4096  # rows of a trace: the whitening is a matrix of their square
 _NAMES = {"operator": "whiten_operator", "background": "whiten_background", "scale": "whiten_scale"}
 
@@ -65,7 +65,7 @@ def fit(
     gathers: np.ndarray,
     background: np.ndarray | None,
 ) -> Inputs:
-    """Learn what the settings leave to the training ``gathers`` (sample, shot, time, receiver), decimated.
+    """Learn what the settings leave to training ``gathers`` (sample, shot, time, receiver), decimated; some will do.
 
     ``background`` (shot, time, receiver) is the response without a section; None where nobody knows it: then it is the
     median of the gathers, and the wavelet's spectrum is estimated from their direct wave.
@@ -76,12 +76,11 @@ def fit(
         raise UserError(
             f"preprocess.whiten takes at most {_LONGEST} samples a trace, here are {survey.nt}; raise its dt_s"
         )
-    some = np.asarray(gathers[:: max(1, len(gathers) // _FITTED)])
     spectrum = None
     if background is None:
-        background, spectrum = np.median(some, axis=0), whiten.estimate_spectrum(some, survey)
+        background, spectrum = np.median(gathers, axis=0), whiten.estimate_spectrum(gathers, survey)
     options = whiten.WhitenSettings(settings.whiten_floor, settings.low_pass_hz, settings.gain_power)
-    return Inputs(settings, survey, std, whiten.fit(some, survey, background, options, spectrum))
+    return Inputs(settings, survey, std, whiten.fit(gathers, survey, background, options, spectrum))
 
 
 def from_arrays(settings: PreprocessConfig, survey: Survey, std: float, arrays: Mapping[str, np.ndarray]) -> Inputs:

@@ -68,7 +68,8 @@ def fit_inputs(config: Config, samples: Samples) -> Inputs:
     """What networks and regressions see of the samples' gathers, fitted to the training samples."""
     store = samples.store
     background = backgrounds.background(store.survey, config.simulator) if config.preprocess.whiten else None
-    return inputs.fit(config.preprocess, store.survey, store.std, store.gathers[samples.train], background)
+    some = samples.train[:: max(1, len(samples.train) // inputs.ENOUGH)]
+    return inputs.fit(config.preprocess, store.survey, store.std, store.gathers[some], background)
 
 
 def _fit(config: Config, samples: Samples) -> Base:
