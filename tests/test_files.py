@@ -231,7 +231,7 @@ SMALL = 'mount -t tmpfs -o size=12k tmpfs "$0" && exec "$@"'
 
 def test_a_disk_that_fills_while_packing_is_one_line(tmp_path):
     """On a file system of 12 kB. Writing into a hole of a file there would end the process by SIGBUS."""
-    from tests.test_data_store import SURVEY, write_sample
+    from test_data_store import SURVEY, write_sample
 
     for k in range(12):
         gathers = np.random.default_rng(k).standard_normal(SURVEY.gathers_shape)
@@ -265,7 +265,7 @@ for work, path in ((check_writable, "ro/x"), (write, "ro/x"), (write, "ro/new/x"
 
 
 def test_without_permission_a_door_ends_in_one_line_and_code_2(tmp_path):
-    from tests.test_data_store import SURVEY, write_sample
+    from test_data_store import SURVEY, write_sample
 
     for folder in ("data", "closed"):
         for name in "ab":
