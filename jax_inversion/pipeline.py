@@ -54,8 +54,7 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
         analyzed(config, run, data)
         _say("train")
         train(config, data, run.path)
-        predicted(config, run, data)
-        return finish(run, data)
+        return _finished(run, *_predicted(config, run, data, "best"), data)
 
 
 def finish(run: Run | Path, data: Path) -> dict[str, Any]:
@@ -72,9 +71,7 @@ def finish(run: Run | Path, data: Path) -> dict[str, Any]:
         if not run.has(submission.name, made_from):
             why = ", ".join(run.changed(submission.name, made_from)) or "it is missing or damaged"
             raise UserError(f"{submission}: not what the run would predict now ({why}); predict it again")
-        systems = _scored(run, predictor, data, submission)
-        print(f"report: {report(run.path)}")
-        return systems
+        return _finished(run, predictor, submission, data)
 
 
 def simulated_sets(config: Config, data: Path) -> list[dict[str, Any]]:
@@ -116,6 +113,10 @@ def analyzed(config: Config, run: Run, data: Path) -> None:
 
 def predicted(config: Config, run: Run, data: Path, checkpoint: str = "best") -> Path:
     """The stage that predicts the test samples below ``data``, with the [infer] settings of ``config``; its file."""
+    return _predicted(config, run, data, checkpoint)[1]
+
+
+def _predicted(config: Config, run: Run, data: Path, checkpoint: str) -> tuple[Predictor, Path]:
     predictor = Predictor.load(run.path / checkpoint)
     predictor = dataclasses.replace(predictor, config=_infer_settings(predictor.config, config))
     samples = test_samples(predictor, data)
@@ -127,10 +128,16 @@ def predicted(config: Config, run: Run, data: Path, checkpoint: str = "best") ->
         return [out, spread_path(out)]
 
     _stage(run, "infer", out.name, made_from, make)
-    return out
+    return predictor, out
 
 
-def _scored(run: Run, predictor: Predictor, data: Path, submission: Path) -> dict[str, Any]:
+def _finished(run: Run, predictor: Predictor, submission: Path, data: Path) -> dict[str, Any]:
+    systems = _scored(run, predictor, submission, data)
+    print(f"report: {report(run.path)}")
+    return systems
+
+
+def _scored(run: Run, predictor: Predictor, submission: Path, data: Path) -> dict[str, Any]:
     if not (data / "truth").is_dir():
         return {}
     truth = scoring.find_truth(data / "truth", predictor.survey)

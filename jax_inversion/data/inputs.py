@@ -35,10 +35,7 @@ class Inputs:
 
         Mirrors, shifts and gains belong here: the direct wave is not that of the mirrored survey, a cell off.
         """
-        if self.whitening is None:
-            return jnp.asarray(gathers)
-        background = jnp.asarray(self.whitening.background)
-        return jnp.asarray(gathers) - background.reshape((1,) * (gathers.ndim - 3) + background.shape)
+        return jnp.asarray(gathers) if self.whitening is None else self.whitening.difference(gathers)
 
     def scaled(self, residual: Gathers) -> Float[Array, "*batch shot time receiver"]:
         """What the network sees of a ``residual``: of about unit variance, then compressed where that is asked for."""

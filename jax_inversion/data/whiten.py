@@ -44,14 +44,18 @@ class Whitening:
     background: Float[np.ndarray, "shot time receiver"]
     scale: float
 
+    def difference(self, gathers: Gathers) -> Float[Array, "*batch shot time receiver"]:
+        """Gathers without the background."""
+        background = jnp.asarray(self.background)
+        return jnp.asarray(gathers) - background.reshape((1,) * (gathers.ndim - 3) + background.shape)
+
     def filtered(self, difference: Gathers) -> Float[Array, "*batch shot time receiver"]:
         """Differences to the background, whitened."""
         operator = jnp.asarray(self.operator / np.float32(self.scale))
         return jnp.einsum("ij,...jr->...ir", operator, difference, precision=jax.lax.Precision.HIGHEST)
 
     def __call__(self, gathers: Gathers) -> Float[Array, "*batch shot time receiver"]:
-        background = jnp.asarray(self.background)
-        return self.filtered(gathers - background.reshape((1,) * (gathers.ndim - 3) + background.shape))
+        return self.filtered(self.difference(gathers))
 
 
 def fit(
