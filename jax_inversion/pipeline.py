@@ -33,6 +33,7 @@ from .plots.scores import draw_scores
 from .runs import Run
 from .simulate import simulate
 from .train import train
+from .training import check_run
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
     """
     run = run if isinstance(run, Run) else Run(run)
     with run.lock():
+        check_run(run.path, config)
         data = Path(data) if data else Path(config.data.root) if config.data.root else None
         if data is None:
             data = _simulated(config, run)

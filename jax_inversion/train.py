@@ -66,6 +66,7 @@ def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = S
     shape = coarse_shape(config.survey, config.train.spacing_m)
     how = {"geology": section.geology, "seed": section.seed, "simulator": config.simulator, "workers": section.workers}
     with place.lock():
+        training.check_run(place.path, config)  # or the samples of a run that was begun would be replaced
         return simulated_store(place.store, section.train_count, survey, shape, **how)
 
 

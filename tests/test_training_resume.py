@@ -16,7 +16,7 @@ from jax_inversion.errors import UserError
 from jax_inversion.runs import Run
 from jax_inversion.train import main, open_store, train
 from jax_inversion.training import Diverged, check_run, fit, list_checkpoints, read_metrics, restore, split
-from jax_inversion.training.resume import say_changes
+from jax_inversion.training.resume import refuse_changes, say_changes
 from jax_inversion.training.saver import Saver
 
 EPOCHS, STEPS = 4, 3  # of 4 samples
@@ -197,3 +197,16 @@ def test_where_no_sample_validates_training_samples_are_scored_and_it_is_said(ro
     samples = split(in_memory(room), 0.0, 0)
     assert "no sample validates: scores are those of 16 training samples" in said.text + capsys.readouterr().err
     np.testing.assert_array_equal(samples.validation, samples.train)
+
+
+def test_what_samples_or_inputs_are_made_with_is_fixed_where_it_is_used():
+    free, other = {"simulate": {"seed": 1}, "simulator": {"spacing_m": 10.0}}, {"simulate": {"workers": 3}}
+    assert len(refuse_changes(tiny_config(), tiny_config(**free), "run")) == 2  # folders of samples need neither
+    simulated = {"data": {"source": "simulated"}}
+    with pytest.raises(UserError, match=r"another simulator.spacing_m 5.0 -> 10.0; simulate.seed 0 -> 1"):
+        refuse_changes(tiny_config(**simulated), tiny_config(**simulated, **free), "run")
+    found = refuse_changes(tiny_config(**simulated), tiny_config(**simulated, **other), "run")
+    assert found == ["simulate.workers 0 -> 3"]
+    white = {"preprocess": {"dt_s": 4e-3, "whiten": True}}
+    with pytest.raises(UserError, match=r"another simulator.spacing_m 5.0 -> 10.0; give"):
+        refuse_changes(tiny_config(**white), tiny_config(**white, **free), "run")

@@ -33,7 +33,8 @@ def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
         for key in new[section] | old[section]
         if new[section].get(key) != old[section].get(key)
     }
-    fixed = [text for name, text in changes.items() if not {name, name.partition(".")[0]} & {*MAY_CHANGE}]
+    free = _free(before)
+    fixed = [text for name, text in changes.items() if not {name, name.partition(".")[0]} & free]
     if fixed:
         raise UserError(
             f"{where}: a run cannot go on with another {'; '.join(fixed)}; give the former value or another --run"
@@ -41,8 +42,16 @@ def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
     return list(changes.values())
 
 
-def check_run(run: Path, config: Config, ids: Sequence[str], store: Store | None = None) -> None:
-    """``UserError`` unless the run, if it was begun, may go on with ``config`` and the samples ``ids``.
+def _free(config: Config) -> set[str]:
+    """``MAY_CHANGE``, but for what this run's samples, or the background that whitening subtracts, are made with."""
+    free, simulated = {*MAY_CHANGE}, config.data.source == "simulated"
+    if simulated or config.preprocess.whiten:
+        free -= {"simulator"}
+    return free - {"simulate"} | {"simulate.test_count", "simulate.workers"} if simulated else free
+
+
+def check_run(run: Path, config: Config, ids: Sequence[str] | None = None, store: Store | None = None) -> None:
+    """``UserError`` unless the run, if it was begun, may go on with ``config`` and, where given, the samples ``ids``.
 
     Without their ``store``, before it is packed, what they hold is not compared, and where bad ones are left out not
     even which they are.
@@ -56,6 +65,8 @@ def check_run(run: Path, config: Config, ids: Sequence[str], store: Store | None
             f"{run}: {meta.step / meta.per_epoch:.4g} epochs are trained, train.epochs {config.train.epochs} is less; "
             "give more or another --run"
         )
+    if ids is None:
+        return
     if store is not None:
         same = (meta.data_ids, meta.data, meta.std) == (fingerprint(ids), store.fingerprint, store.std)
     else:
