@@ -16,20 +16,27 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
 
     Outside the main thread, where Python allows no handlers, the answer is always no.
     """
-    asked = threading.Event()
+    heard: list[int] = []
+    said: list[str] = []
+
+    def asked() -> bool:
+        if heard and not said:  # here and not in the handler, which may have interrupted a line half-said
+            said.append(signal.Signals(heard[0]).name)
+            log.warning("%s: saving after this step", said[0])
+        return bool(heard)
+
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield asked
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and number == signal.SIGINT:
+        if heard and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked.set()
-        log.warning("%s: saving after this step", signal.Signals(number).name)
+        heard.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield asked.is_set
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
