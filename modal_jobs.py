@@ -109,7 +109,7 @@ def print_plan(config: str, overrides: str, simulated: bool) -> None:
         raise UserError(f"--plan reads the preset, which needs {error.name} here: pip install -e .") from None
     chosen = settings(disk.Listing(volume), config, overrides)
     counts = {"train": chosen.simulate.train_count, "test": chosen.simulate.test_count} if simulated else None
-    how_long = {"epochs": chosen.train.epochs, "members": chosen.ensemble.members}
+    how_long = {"epochs": chosen.train.epochs, "members": chosen.total_members}
     print(plan_of(**how_long, gpus=GPUS, samples=counts, simulated=simulated))
 
 

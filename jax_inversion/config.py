@@ -23,7 +23,7 @@ from .losses import LossConfig
 from .models import NETWORKS, InversionConfig, Network
 from .physics.settings import SimulatorConfig
 from .ranges import Count, CountOrZero, Fraction, NonNegative, Positive, Share
-from .regression import BaseConfig
+from .regression import BaseConfig, BaseName
 from .survey import CHALLENGE, Survey
 
 
@@ -50,8 +50,25 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class GroupConfig:
+    """Members of another kind than the preset's own, an ``[[ensemble.group]]``: what differs from the preset."""
+
+    members: Count = 1
+    base: BaseName | None = None  # what they correct; None: what the others do
+    model: dict[str, Any] = field(default_factory=dict)  # with another ``name`` its own defaults hold, not the preset's
+    augment: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class EnsembleConfig:
+    """``members`` of the preset's own [model], and groups of others beside them; one vector of weights over all."""
+
     members: Count = 3
+    # The training samples that a member sees: all; as many, drawn with replacement; all but its own part of them.
+    resample: Literal["none", "bootstrap", "fold"] = "none"
+    group: tuple[GroupConfig, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +133,33 @@ class Config:
     def __post_init__(self) -> None:
         if self.loss.time and self.model.name != "traveltime":
             raise UserError(f"loss.time has no effect on model.name {self.model.name!r}: right is 'traveltime', or 0")
+        if self.ensemble.resample == "fold" and self.total_members < 2:
+            raise UserError("ensemble.resample 'fold' leaves a part out for each of several members, here is one")
 
+    @property
+    def total_members(self) -> int:
+        """Of all groups."""
+        return self.ensemble.members + sum(group.members for group in self.ensemble.group)
+
+    def groups(self) -> "dict[str, Config]":
+        """A configuration of its own, without further groups, for each group of members: the preset's own first.
+
+        They are called after their networks, and where one is there already, after the base or by number too.
+        """
+        own = dataclasses.replace(self, ensemble=EnsembleConfig(self.ensemble.members))
+        found = {own.model.name: own}
+        for k, group in enumerate(self.ensemble.group, 2):
+            config = _group(own, group, f"ensemble.group {k - 1}")
+            plain = config.model.name
+            names = plain, f"{plain}_{config.base.regression}", f"{plain}_{k}"
+            found[next(name for name in names if name not in found)] = config
+        return found
+
+
+# What of [train] a group's optimiser is made of; the rest is of the run.
+OWN_TRAINING = (
+    "optimiser", "learning_rate", "warmup_fraction", "final_fraction", "weight_decay", "clip_norm", "ema_decay",
+)  # fmt: skip
 
 _ADAPTER = TypeAdapter(Config)
 _SECTIONS: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "model"}
@@ -137,13 +180,31 @@ def from_dict(values: Mapping[str, Any], where: str = "config") -> Config:
     if "model" in values:
         values["model"] = {"name": _DEFAULT_NETWORK} | values["model"]
     try:
-        return _ADAPTER.validate_python(values)
+        config = _ADAPTER.validate_python(values)
+        config.groups()  # refuses what is wrong in one of them
+        return config
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if part not in NETWORKS)
         raise UserError(f"{where}: {key}: {first['msg']}, found {first['input']!r}") from None
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def _group(own: Config, group: GroupConfig, where: str) -> Config:
+    """``own`` with what a group changes."""
+    values = as_dict(own)
+    if others := sorted(set(group.train) - {*OWN_TRAINING}):
+        raise UserError(f"{where}: train.{others[0]} is of the whole run; a group has {', '.join(OWN_TRAINING)}")
+    model = values["model"]
+    values["model"] = (model if group.model.get("name", model["name"]) == model["name"] else {}) | group.model
+    for section in ("augment", "loss", "train"):
+        values[section] |= getattr(group, section)
+    values["base"]["regression"] = group.base or values["base"]["regression"]
+    values["ensemble"]["members"] = group.members
+    if "time" not in group.loss and values["model"].get("name") != "traveltime":
+        values["loss"]["time"] = 0.0  # the others' term, that these networks do not have
+    return from_dict(values, where)
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
@@ -192,6 +253,8 @@ def with_overrides(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[
         kinds = _fields_of(section, network)
         for key, value in fields.items():
             _refuse_unknown({section: {"name": network, key: value} if section == "model" else {key: value}}, "--")
+            if (section, key) == ("ensemble", "group"):
+                raise UserError("command line: groups of members are written in the preset, as [[ensemble.group]]")
             is_list = str(kinds[key].type).startswith("tuple")
             changed.setdefault(section, {})[key] = [v for v in value.split(",") if v] if is_list else value
     return changed
@@ -232,10 +295,18 @@ def _refuse_unknown(values: Mapping[str, Any], where: str) -> None:
         network = fields.get("name", _DEFAULT_NETWORK)
         if section == "model" and network not in NETWORKS:
             raise UserError(f"{where}: model.name is {network!r}; known: {', '.join(sorted(NETWORKS))}")
-        names = list(_fields_of(section, network))
-        for key in fields:
-            if key not in names:
-                raise UserError(f"{where}: unknown key {section}.{key}{_nearest(key, names)}")
+        _refuse_unknown_keys(fields, list(_fields_of(section, network)), f"{where}: unknown key {section}.")
+    groups = values.get("ensemble", {}).get("group", ())
+    for group in groups if isinstance(groups, list | tuple) else ():
+        if isinstance(group, Mapping):
+            names = [f.name for f in dataclasses.fields(GroupConfig)]
+            _refuse_unknown_keys(group, names, f"{where}: unknown key ensemble.group.")
+
+
+def _refuse_unknown_keys(fields: Mapping[str, Any], names: Sequence[str], words: str) -> None:
+    for key in fields:
+        if key not in names:
+            raise UserError(f"{words}{key}{_nearest(key, names)}")
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

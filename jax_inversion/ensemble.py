@@ -1,10 +1,12 @@
-"""The member axis, and the only place that knows it: init, apply, weights, reduction.
+"""The member axis and the groups, and the only place that knows them: init, apply, weights, reduction.
 
-An ensemble's variables are ``{"params", "batch_stats", "logits"}``; the first two are a member's with a leading member
-axis, the last is (member,), the weights before the softmax.
+An ensemble is groups of members, each of one architecture. Its variables are ``{"params", "batch_stats", "logits"}``;
+the first two map a group's name to its members', stacked along a leading member axis; ``logits`` (member,) are the
+weights of all members, group after group, before the softmax.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,68 +21,74 @@ Variables = dict[str, Any]
 Sources = Float[Array | np.ndarray, " shot"]
 Members = Float[Array, "member batch x depth"]
 Logits = Float[Array | np.ndarray, " member"]
+NONE = "none"  # what members correct that correct nothing
 
 
-def init(
-    model: nn.Module,
-    key: PRNGKeyArray,
-    members: int,
-    gathers_example: Gathers,
-    source_x: Sources,
-    base: Velocity | None = None,
-) -> Variables:
+@dataclass(frozen=True)
+class Group:
+    """``members`` of one architecture, which correct the models of one ``base``, by its name."""
+
+    name: str
+    model: nn.Module
+    members: int
+    base: str = NONE
+
+
+Groups = Sequence[Group]
+Bases = Mapping[str, Velocity]  # by name, those that groups correct
+
+
+def parts(groups: Groups) -> dict[str, slice]:
+    """Where on the member axis each group's members are."""
+    ends = np.cumsum([0, *(group.members for group in groups)])
+    return {group.name: slice(int(a), int(b)) for group, a, b in zip(groups, ends, ends[1:], strict=False)}
+
+
+def init(groups: Groups, key: PRNGKeyArray, gathers_example: Gathers, source_x: Sources, bases: Bases) -> Variables:
     """Members that start from keys of their own, equally weighted. The example is (batch, shot, time, receiver)."""
-    keys = jax.random.split(key, members)
-    stacked = jax.vmap(lambda k: model.init(k, gathers_example, source_x, base))(keys)
-    stats = stacked.get("batch_stats", {})
-    return {"params": stacked["params"], "batch_stats": stats, "logits": jnp.zeros(members, jnp.float32)}
-
-
-def apply(
-    model: nn.Module,
-    variables: Variables,
-    gathers: Gathers,
-    source_x: Sources,
-    base: Velocity | None = None,
-) -> Members:
-    """Each member on its own (member, batch, ...) data: velocity (member, batch, x, depth) km/s."""
-
-    def member(network: Variables, gathers: Gathers, base: Velocity | None) -> Any:
-        return model.apply(network, gathers, source_x, base)
-
-    return jax.vmap(member)(_network(variables), gathers, base)
+    params, stats = {}, {}
+    for k, group in enumerate(groups):
+        keys = jax.random.split(jax.random.fold_in(key, k), group.members)
+        arguments = gathers_example, source_x, bases.get(group.base)
+        stacked = jax.vmap(lambda key, model=group.model, given=arguments: model.init(key, *given))(keys)
+        params[group.name], stats[group.name] = stacked["params"], stacked.get("batch_stats", {})
+    count = sum(group.members for group in groups)
+    return {"params": params, "batch_stats": stats, "logits": jnp.zeros(count, jnp.float32)}
 
 
 def apply_in_training(
-    model: nn.Module,
-    variables: Variables,
+    group: Group,
+    network: Variables,
     gathers: Gathers,
     source_x: Sources,
     key: PRNGKeyArray,
     base: Velocity | None = None,
 ) -> tuple[Members, Variables]:
-    """As ``apply``, with dropout, for which ``key`` is split over the members, and with the changed collections:
-    ``batch_stats``, and what the network has to say besides.
+    """Each of a group's members on its own (member, batch, ...) data: velocity (member, batch, x, depth) km/s.
+
+    ``network`` has the group's ``params`` and ``batch_stats``. With dropout, for which ``key`` is split over the
+    members, and with the changed collections: ``batch_stats``, and what the network has to say besides.
     """
 
     def member(network: Variables, gathers: Gathers, base: Velocity | None, key: PRNGKeyArray) -> Any:
-        rngs = {"dropout": key}
-        return model.apply(network, gathers, source_x, base, train=True, rngs=rngs, mutable=["batch_stats", "in_time"])
+        return group.model.apply(
+            network, gathers, source_x, base, train=True, rngs={"dropout": key}, mutable=["batch_stats", "in_time"]
+        )
 
-    keys = jax.random.split(key, gathers.shape[0])
-    velocity, changed = jax.vmap(member)(_network(variables), gathers, base, keys)
+    keys = jax.random.split(key, group.members)
+    velocity, changed = jax.vmap(member)(network, gathers, base, keys)
     return velocity, {"batch_stats": {}, **changed}
 
 
-def predict(
-    model: nn.Module, variables: Variables, gathers: Gathers, source_x: Sources, base: Velocity | None = None
-) -> Members:
+def predict(groups: Groups, variables: Variables, gathers: Gathers, source_x: Sources, bases: Bases) -> Members:
     """Every member on the same (batch, ...) data: velocity (member, batch, x, depth) km/s."""
 
-    def member(network: Variables) -> Any:
-        return model.apply(network, gathers, source_x, base)
+    def of_group(group: Group) -> Members:
+        network = {name: variables[name][group.name] for name in ("params", "batch_stats")}
+        base = bases.get(group.base)
+        return jax.vmap(lambda network: group.model.apply(network, gathers, source_x, base))(network)
 
-    return jax.vmap(member)(_network(variables))
+    return jnp.concatenate([of_group(group) for group in groups])
 
 
 def weights(logits: Logits) -> Float[Array, " member"]:
@@ -101,7 +109,3 @@ def weight_loss(
     ``velocity`` is the members' (member, batch, x, depth) prediction of the same ``true`` (batch, x, depth).
     """
     return loss(combine(jax.lax.stop_gradient(velocity), logits), true)
-
-
-def _network(variables: Variables) -> Variables:
-    return {"params": variables["params"], "batch_stats": variables["batch_stats"]}

@@ -27,6 +27,11 @@ REPO = Path(__file__).resolve().parent.parent
 REFERENCE = REPO.parent / "shared" / "data" / "reference"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The file that takes longest goes first, or one worker would still be at it when the other has nothing left."""
+    items.sort(key=lambda item: item.path.name != "test_modal_jobs.py")  # stable
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of Devito-made samples that lies beside the checkout; the test is skipped where it is missing."""

@@ -107,3 +107,46 @@ def test_doors_without_a_run_take_survey_and_simulator_only():
     assert (settings.simulator.spacing_m, settings.simulator.boundary, settings.survey.nx) == (2.5, "cpml", 100)
     with pytest.raises(UserError, match=r"--train\.\* has no effect here"):
         config.survey_and_simulator(None, None, ["--train.epochs", "3"])
+
+
+def test_groups_are_the_preset_with_what_they_change_and_have_names():
+    group = {"members": 1, "base": "linear", "train": {"learning_rate": 3e-3}}
+    other = {"model": {"name": "inversion", "embedding": 16, "heads": 2}, "loss": {"mape": 2.0}}
+    found = config.from_dict(
+        {
+            "model": {"name": "traveltime", "width": 16, "heads": 2},
+            "base": {"regression": "kernel"},
+            "loss": {"time": 0.5},
+            "ensemble": {"members": 2, "group": [group, other, group]},
+        }
+    )
+    assert found.total_members == 5
+    groups = found.groups()
+    assert list(groups) == ["traveltime", "traveltime_linear", "inversion", "traveltime_4"]
+    own, linear, inversion, _ = groups.values()
+    assert [g.base.regression for g in groups.values()] == ["kernel", "linear", "kernel", "linear"]
+    assert (own.model.width, linear.model.width, inversion.model.embedding) == (16, 16, 16)
+    assert (own.train.learning_rate, linear.train.learning_rate) == (1e-4, 3e-3)
+    assert (own.loss.time, inversion.loss.time, inversion.loss.mape) == (0.5, 0.0, 2.0)
+    assert [g.ensemble.members for g in groups.values()] == [2, 1, 1, 1]
+    assert config.from_dict(config.as_dict(found)) == found
+
+
+@pytest.mark.parametrize(
+    "ensemble, said",
+    [
+        ({"group": [{"member": 2}]}, "unknown key ensemble.group.member; did you mean 'members'"),
+        ({"group": [{"train": {"epochs": 2}}]}, "group 1: train.epochs is of the whole run; a group has optimiser"),
+        ({"group": [{"model": {"widht": 2}}]}, "group 1: unknown key model.widht"),
+        ({"group": [{}, {"base": "cubic"}]}, "ensemble.group.1.base"),
+        ({"members": 1, "resample": "fold"}, "'fold' leaves a part out for each of several members"),
+    ],
+)
+def test_a_group_that_is_wrong_is_named(ensemble, said):
+    with pytest.raises(UserError, match=said):
+        config.from_dict({"ensemble": ensemble})
+
+
+def test_groups_are_not_written_on_the_command_line():
+    with pytest.raises(UserError, match=r"\[\[ensemble.group\]\]"):
+        config.with_overrides({}, ["--ensemble.group", "3"])

@@ -98,3 +98,19 @@ def test_the_seed_decides():
 def test_no_rows_are_refused():
     with pytest.raises(ValueError, match="at least one row"):
         batches(a_store(3), np.array([], np.int32), batch_size=2, members=1, seed=0)
+
+
+@pytest.mark.parametrize("resample", ["none", "bootstrap", "fold"])
+def test_members_may_see_samples_of_their_own(resample):
+    rows = np.arange(10, 34)
+    data = batches(a_store(34), rows, batch_size=4, members=3, seed=7, resample=resample)
+    epochs = [np.concatenate([batch["index"] for batch in take(data, 6)], axis=1) for _ in range(2)]
+    seen = [set(row) for row in epochs[0]]
+    if resample == "none":
+        assert all(own == set(rows) for own in seen)
+    elif resample == "bootstrap":  # a third is left out of as many draws with replacement
+        assert all(10 <= len(own) <= 20 for own in seen) and len({frozenset(own) for own in seen}) == 3
+        assert [sorted(row) for row in epochs[0]] == [sorted(row) for row in epochs[1]], "the same rows in each epoch"
+    else:
+        left_out = [set(rows) - own for own in seen]
+        assert all(len(out) == 8 for out in left_out) and set.union(*left_out) == set(rows)

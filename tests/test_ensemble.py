@@ -24,17 +24,17 @@ BASE = jax.random.uniform(jax.random.key(2), (3, 2, 10, 17), minval=1.5, maxval=
 
 # These compute little: compiling them without optimisation takes a quarter of the time.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-init = jit(lambda key, base=None: ensemble.init(MODEL, key, 3, GATHERS[0], SOURCE_X, base))
-apply = jit(lambda v, gathers, base=None: ensemble.apply(MODEL, v, gathers, SOURCE_X, base))
+GROUPS = [ensemble.Group("free", MODEL, 3), ensemble.Group("corrects", MODEL.clone(dropout=0.0), 1, "profile")]
+init = jit(lambda key: ensemble.init(GROUPS, key, GATHERS[0], SOURCE_X, {"profile": BASE[0]}))
 
 
-def trained(v, gathers, key):
-    velocity, changed = ensemble.apply_in_training(MODEL, v, gathers, SOURCE_X, key)
+def trained(network, gathers, key):
+    velocity, changed = ensemble.apply_in_training(GROUPS[0], network, gathers, SOURCE_X, key)
     return velocity, changed["batch_stats"]
 
 
 train = jit(trained)
-predict = jit(lambda v, gathers: ensemble.predict(MODEL, v, gathers, SOURCE_X))
+predict = jit(lambda v, gathers: ensemble.predict(GROUPS, v, gathers, SOURCE_X, {"profile": BASE[0]}))
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +42,30 @@ def variables():
     return init(jax.random.key(0))
 
 
+def network(variables, name="free"):
+    return {kind: variables[kind][name] for kind in ("params", "batch_stats")}
+
+
 def member(variables, k):
-    return jax.tree.map(lambda x: x[k], {name: variables[name] for name in ("params", "batch_stats")})
+    return jax.tree.map(lambda x: x[k], network(variables))
 
 
 def test_members_start_different_equally_weighted_and_again_the_same(variables):
-    kernel = variables["params"]["encoder"]["stem"]["kernel"]
-    assert kernel.shape[0] == 3
-    assert not np.allclose(kernel[0], kernel[1])
-    np.testing.assert_array_equal(variables["logits"], np.zeros(3, np.float32))
+    kernels = {name: params["encoder"]["stem"]["kernel"] for name, params in variables["params"].items()}
+    assert {name: len(kernel) for name, kernel in kernels.items()} == {"free": 3, "corrects": 1}
+    first, second, _ = kernels["free"]
+    assert not np.allclose(first, second) and not np.allclose(first, kernels["corrects"][0])
+    np.testing.assert_array_equal(variables["logits"], np.zeros(4, np.float32))
+    assert ensemble.parts(GROUPS) == {"free": slice(0, 3), "corrects": slice(3, 4)}
     jax.tree.map(np.testing.assert_array_equal, variables, init(jax.random.key(0)))
 
 
-def test_apply_equals_a_loop_over_members(variables):
-    alone = jit(lambda v, gathers: MODEL.apply(v, gathers, SOURCE_X))
-    loop = [alone(member(variables, k), GATHERS[k]) for k in range(3)]
-    velocity = apply(variables, GATHERS)
-    assert velocity.shape == (3, 2, 10, 17)
-    np.testing.assert_allclose(velocity, np.stack(loop), rtol=1e-5)
+def test_predict_equals_a_loop_over_members_and_groups(variables):
+    alone = jit(lambda v: MODEL.apply(v, GATHERS[0], SOURCE_X))
+    velocity = predict(variables, GATHERS[0])
+    assert velocity.shape == (4, 2, 10, 17)
+    np.testing.assert_allclose(velocity[:3], np.stack([alone(member(variables, k)) for k in range(3)]), rtol=1e-5)
+    np.testing.assert_array_equal(velocity[3], BASE[0])  # untrained, the networks are their base
 
 
 def test_training_equals_a_loop_over_members_with_keys_of_their_own(variables):
@@ -68,34 +74,24 @@ def test_training_equals_a_loop_over_members_with_keys_of_their_own(variables):
         return MODEL.apply(v, gathers, SOURCE_X, train=True, rngs={"dropout": key}, mutable=["batch_stats"])
 
     key = jax.random.key(7)
-    velocity, stats = train(variables, GATHERS, key)
+    velocity, stats = train(network(variables), GATHERS, key)
     for k, own in enumerate(jax.random.split(key, 3)):
         expected, changed = alone(member(variables, k), GATHERS[k], own)
         np.testing.assert_allclose(velocity[k], expected, rtol=1e-4)
         jax.tree.map(lambda a, b, k=k: np.testing.assert_allclose(a[k], b, atol=1e-5), stats, changed["batch_stats"])
 
 
-def test_predict_gives_every_member_the_same_gathers(variables):
-    same = jnp.broadcast_to(GATHERS[:1], GATHERS.shape)
-    np.testing.assert_allclose(predict(variables, GATHERS[0]), apply(variables, same), rtol=1e-5)
-
-
-def test_every_member_starts_at_its_base():
-    variables = init(jax.random.key(0), BASE[0])
-    np.testing.assert_array_equal(apply(variables, GATHERS, BASE), BASE)
-
-
 def test_members_are_independent(variables):
     @jit
     def slope(params):
         def loss_of_first(params):
-            network = variables | {"params": params}
-            velocity, _ = ensemble.apply_in_training(MODEL, network, GATHERS, SOURCE_X, jax.random.key(0))
+            own = network(variables) | {"params": params}
+            velocity, _ = ensemble.apply_in_training(GROUPS[0], own, GATHERS, SOURCE_X, jax.random.key(0))
             return (velocity[0] ** 2).mean()
 
         return jax.grad(loss_of_first)(params)
 
-    for leaf in jax.tree.leaves(slope(variables["params"])):
+    for leaf in jax.tree.leaves(slope(variables["params"]["free"])):
         assert np.abs(leaf[0]).max() > 0
         np.testing.assert_array_equal(leaf[1:], 0)
 

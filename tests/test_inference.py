@@ -18,6 +18,7 @@ from jax_inversion.config import InferConfig
 from jax_inversion.data.folders import write_sample
 from jax_inversion.data.inputs import Inputs
 from jax_inversion.data.preprocess import PreprocessConfig
+from jax_inversion.ensemble import Group
 from jax_inversion.errors import UserError
 from jax_inversion.inference.postprocess import postprocess
 from jax_inversion.inference.predict import make_predict
@@ -61,13 +62,14 @@ class Skew(nn.Module):
 def _variables(model: nn.Module, members: int = 3) -> dict:
     keys = jax.random.split(jax.random.key(1), members)
     params = jax.vmap(lambda key: model.init(key, GATHERS, SOURCE_X))(keys)["params"]
-    return {"params": params, "batch_stats": {}, "logits": jnp.asarray([0.3, -0.2, 1.0][:members])}
+    return {"params": {"some": params}, "batch_stats": {"some": {}}, "logits": jnp.asarray([0.3, -0.2, 1.0][:members])}
 
 
 def _predict(model: nn.Module, gathers=GATHERS, base=None, survey=SURVEY, members=3, key=KEY, **options):
     preprocess = PreprocessConfig(gain_power=options.pop("gain_power", 0.0))
-    predict = make_predict(model, Inputs(preprocess, survey, 2.0), InferConfig(**options))
-    mean, spread = predict(_variables(model, members), gathers, base, key)
+    groups = [Group("some", model, members, "kernel")]
+    predict = make_predict(groups, Inputs(preprocess, survey, 2.0), InferConfig(**options))
+    mean, spread = predict(_variables(model, members), gathers, {} if base is None else {"kernel": base}, key)
     return np.asarray(mean), np.asarray(spread)
 
 
@@ -105,7 +107,7 @@ def test_mean_is_weighted_and_spread_is_of_the_members():
     variables = _variables(Even())
     mean, spread = _predict(Even(), mirror=False, gain_power=1.0)
     gain = np.maximum(np.arange(6), 1) * 0.01
-    members = np.asarray(variables["params"]["scale"])[:, None, None, None] * np.swapaxes(
+    members = np.asarray(variables["params"]["some"]["scale"])[:, None, None, None] * np.swapaxes(
         (GATHERS / 2 * gain[:, None]).sum(axis=1), -2, -1
     )
     weights = np.exp(variables["logits"]) / np.exp(variables["logits"]).sum()
@@ -120,10 +122,13 @@ def test_one_member_has_no_spread():
 def test_noise_copies_average_out_of_a_linear_model():
     variables = _variables(Even())
     settings = [InferConfig(mirror=False, noise_copies=n, noise_level=0.5 if n else 0.0) for n in (0, 1, 24)]
-    clean, one, many = (make_predict(Even(), Inputs(PreprocessConfig(), SURVEY, 2.0), section) for section in settings)
+    clean, one, many = (
+        make_predict([Group("some", Even(), 3)], Inputs(PreprocessConfig(), SURVEY, 2.0), section)
+        for section in settings
+    )
 
     def error(predict, key=KEY) -> np.ndarray:
-        return np.asarray(predict(variables, GATHERS, None, key)[0] - clean(variables, GATHERS, None, key)[0])
+        return np.asarray(predict(variables, GATHERS, {}, key)[0] - clean(variables, GATHERS, {}, key)[0])
 
     # n noisy copies of n + 1: an error of sqrt(n) / (n + 1) times that of one
     assert np.std(error(many)) / np.std(error(one)) == pytest.approx(np.sqrt(24) / 25 * 2, rel=0.35)
@@ -220,17 +225,17 @@ def test_the_baseline_reaches_the_networks_on_their_grid():
     settings = regression.BaseConfig(regression="linear", dt_s=8e-3)
     arrays = baselines.settings_arrays(settings, 4e-3, 1.0)
     inputs = regression.features(gathers, 4e-3, 8e-3, float(arrays["gain"]))
-    arrays |= baselines.fit(settings, inputs, cell_means(np.log(velocity), (6, 10)), mirror=True).arrays
+    arrays |= baselines.fit(settings, inputs, cell_means(np.log(velocity), (6, 10)), mirror=True, kernel=False).arrays
     config = tiny_config(base={"regression": "linear", "dt_s": 8e-3})
     restored = Restored(
         path=Path(), run=Path(), name="best", names=(), fingerprint="", config=config, survey=survey, std=1.0, step=1,
         per_epoch=1, metrics={}, params={}, batch_stats={}, logits=np.zeros(1), ema=None, base=arrays,
     )  # fmt: skip
-    base = Predictor(restored, config).base(gathers[:2])
+    (base,) = Predictor(restored, config).bases(gathers[:2]).values()
     assert base.shape == (2, *survey.model_shape) and base.dtype == np.float32
     assert 1.5 < base.min() < base.max() < 4.5
     none = Predictor(restored, tiny_config())
-    assert none.base(gathers[:2]) is None and none.baselines == ("linear",)
+    assert none.bases(gathers[:2]) == {} and none.baselines == ("linear",)
 
 
 def test_a_missing_checkpoint_lists_those_there_are(run, capsys):

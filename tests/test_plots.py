@@ -104,13 +104,17 @@ def test_report_of_a_full_run(run):
         "ensemble": summarise([("<script>x</script>", TRUTH, TRUTH * 1.1)], SURVEY),
         "linear regression": summarise([("<script>x</script>", TRUTH, TRUTH * 1.05)], SURVEY),
     }
+    systems["ensemble"]["spread"] = {"cells": 0.625, "samples": None, "mean": 0.1, "rms_error": 0.3}
     (run / "scores.json").write_text(json.dumps(systems))
-    lines = [{"step": k, "epoch": k, "train/loss": 1 / k, "validation/mape": 0.2 / k, "validation/linear_mape": 0.08}
-             for k in (1, 2)]  # fmt: skip
+    members = {f"validation/mape/{k}": 0.12 + k / 100 for k in range(3)}
+    members |= {f"ensemble/weight/{k}": 0.3 for k in range(3)} | {"validation/linear_mape": 0.08}
+    lines = [members | {"step": k, "epoch": k, "train/loss": 1 / k, "validation/mape": 0.2 / k} for k in (1, 2)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"cut": ')
     plots.save(plots.comparison(TRUTH, TRUTH, SURVEY), run / "figures" / "prediction_best.png")
     text = report(run).read_text()
     assert "The ensemble does not beat the linear regression: its MAPE, 10.00 %" in text
+    assert "rank correlation with the error 0.62 over cells" in text
+    assert "<td>member 2, inversion</td><td>14.00 %</td><td>0.300</td>" in text
     assert "Best validation MAPE 10.00 % at epoch 2, not below the linear regression&#x27;s 8.00 %" in text
     assert text.count("data:image/png;base64,") == 3
     assert "&lt;script&gt;x" in text and "<script>" not in text and "run &lt;b&gt;1" in text

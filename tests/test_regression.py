@@ -140,7 +140,7 @@ def test_predictions_from_gathers_by_every_baseline():
     arrays = baselines.settings_arrays(settings, 4e-3, 1.0)
     inputs = features(gathers, 4e-3, 8e-3, float(arrays["gain"]))
     arrays |= {"profile": baselines.median_profile(velocity, np.arange(6))}
-    arrays |= baselines.fit(settings, inputs, np.log(velocity[:, ::2, ::2]), mirror=True).arrays
+    arrays |= baselines.fit(settings, inputs, np.log(velocity[:, ::2, ::2]), mirror=True, kernel=True).arrays
     assert regression.fitted(arrays) == tuple(regression.TITLES) and regression.fitted({}) == ()
     for name in regression.fitted(arrays):
         found = regression.predict(arrays, name, gathers[:2], (8, 10))

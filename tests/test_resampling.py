@@ -62,6 +62,9 @@ def test_resize_interpolates_to_more_cells_and_averages_over_fewer():
     by_hand = np.repeat(field.reshape(2, 3, 4, 2).mean(-1), 2, axis=1)[:, [0, -1]]
     np.testing.assert_allclose(fine[:, [0, -1]], by_hand, rtol=1e-6)
     np.testing.assert_allclose(jax.jit(lambda x: resize(x, (6, 4)))(jnp.asarray(field)), fine, rtol=1e-6)
+    column = resize(np.array([[1.0], [3.0]], np.float32), (12, 1))  # cells of 6: their centres at 2.5 and 8.5
+    np.testing.assert_allclose(column[3:9, 0], 1 + 2 * (np.arange(3, 9) - 2.5) / 6, rtol=1e-6)
+    np.testing.assert_allclose(column[[0, -1], 0], [1.0, 3.0], rtol=1e-6)
     up = jax.image.resize(jnp.asarray(field), (2, 7, 11), "linear")
     np.testing.assert_allclose(resize(field, (7, 11)), up, rtol=1e-5)
 

@@ -8,8 +8,8 @@ import pytest
 from jax_inversion import config, score
 from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
-from jax_inversion.inference.scores import summarise, table, verdict
-from jax_inversion.inference.submission import SubmissionWriter
+from jax_inversion.inference.scores import spread_against_error, spread_words, summarise, table, verdict
+from jax_inversion.inference.submission import SubmissionWriter, spread_path
 from jax_inversion.survey import Survey
 
 SURVEY = Survey(
@@ -116,3 +116,34 @@ def test_verdict_and_table_do_not_flatter():
     assert good == "The ensemble's MAPE, 5.00 %, is 0.50 of the median profile's 10.00 %: better."
     assert bad.startswith("The ensemble does not beat the linear regression: its MAPE, 5.00 %, is 1.25 of")
     assert table(systems)[1] == ("ensemble", "5.00 %", "0.1000", "0.2000", "-")
+
+
+def test_spread_is_set_against_the_error():
+    rng = np.random.default_rng(0)
+    truth, spread = np.full((40, 60), 2.0), rng.uniform(0.1, 0.5, (3, 40, 60)) * np.array([1, 2, 3])[:, None, None]
+    honest = [(truth, truth + s * rng.standard_normal(s.shape), s) for s in spread]
+    found = spread_against_error(honest)
+    assert 0.3 < found["cells"] < 0.9 and found["samples"] == pytest.approx(1.0)
+    assert found["mean"] == pytest.approx(spread.mean()) and found["rms_error"] == pytest.approx(0.66, rel=0.1)
+    exact = spread_against_error([(truth, truth + s, s) for s in spread])
+    assert exact["cells"] == pytest.approx(1.0)
+    assert "rank correlation with the error 1.00 over cells, 1.00 over samples" in spread_words(exact)
+    flat = spread_against_error([(truth, truth + 1, 0 * truth)])
+    assert flat["cells"] is None and flat["samples"] is None and spread_words(flat) == "" == spread_words(None)
+
+
+def test_the_spread_beside_a_submission_is_scored_if_it_is_of_that_prediction(tmp_path, truth, submission):
+    def write(path, models, made_from):
+        with SubmissionWriter(path, made_from) as writer:
+            for name, model in models.items():
+                writer.write(name, model)
+
+    models = {name: archive for name, archive in np.load(submission).items()}
+    rng = np.random.default_rng(0)
+    spreads = {name: rng.uniform(0.1, 1.0, model.shape) for name, model in models.items()}
+    mine = tmp_path / "mine.npz"
+    write(mine, models, {"checkpoint": 1})
+    write(spread_path(mine), spreads, {"checkpoint": 1})
+    assert score.score(truth, mine)["spread"]["mean"] == pytest.approx(np.mean([s.mean() for s in spreads.values()]))
+    write(spread_path(mine), spreads, {"checkpoint": 2})
+    assert "spread" not in score.score(truth, mine)

@@ -23,9 +23,10 @@ PER_EPOCH = 3
 def a_state(seed=0, width=4, ema=True):
     key = jax.random.key(seed)
     params = {"layer": {"kernel": jax.random.normal(key, (2, 300, width)), "bias": jnp.zeros((2, width))}}
-    variables = {"params": params, "batch_stats": {"mean": jnp.ones((2, width))}, "logits": jnp.array([0.1, -0.2])}
+    stats, logits = {"mean": jnp.ones((2, width))}, jnp.array([0.1, -0.2])
+    variables = {"params": {"some": params}, "batch_stats": {"some": stats}, "logits": logits}
     adamw = optimiser.build("adamw", lambda _: 1e-3, clip_norm=1.0, weight_decay=0.1, accumulate=2)
-    return create(variables, adamw, optimiser.ensemble_weights(), ema)
+    return create(variables, {"some": adamw}, optimiser.ensemble_weights(), ["some"] if ema else [])
 
 
 def a_meta(step=7, names=()):
@@ -79,7 +80,9 @@ def test_prediction_needs_no_model_code(tmp_path):
     assert (found.name, found.names, found.label) == ("best", ("best", "latest", "epoch_2"), "best_epoch_2")
     assert found.survey == SURVEY.with_interval(4e-3)
     assert (found.std, found.step, found.epoch, found.per_epoch, found.unfinished) == (0.0155, 6, 2, 3, False)
-    np.testing.assert_array_equal(found.variables["params"]["layer"]["kernel"], a_state().ema["layer"]["kernel"])
+    np.testing.assert_array_equal(
+        found.variables["params"]["some"]["layer"]["kernel"], a_state().ema["some"]["layer"]["kernel"]
+    )
     assert found.base.keys() == BASE.keys()
     for name, array in BASE.items():
         np.testing.assert_array_equal(found.base[name], array, strict=True)
@@ -96,7 +99,7 @@ def test_one_predicts_with_the_logits_that_were_scored_and_goes_on_with_those_le
 def test_without_average_and_baseline_nothing_is_stored_for_them(tmp_path):
     checkpoints.save(tmp_path, a_state(ema=False), a_meta(), {})
     found = restore(tmp_path / "latest")
-    assert found.ema is None and found.base is None and found.variables["params"] is found.params
+    assert found.ema is None and found.base is None and found.variables["params"] == found.params
     assert newest(tmp_path, a_state(ema=False))[0].ema is None
 
 
@@ -106,7 +109,7 @@ def test_a_copy_is_saved_whatever_becomes_of_the_state(tmp_path):
         saver.save(state, a_meta(), {})
         used_up = jax.jit(lambda s: jax.tree.map(jnp.zeros_like, s), donate_argnums=0)(state)
     jax.tree.map(np.testing.assert_array_equal, newest(tmp_path)[0], a_state())
-    assert not np.asarray(used_up.params["layer"]["kernel"]).any()
+    assert not np.asarray(used_up.params["some"]["layer"]["kernel"]).any()
 
 
 def test_names_follow_from_the_steps_and_what_no_name_needs_is_removed(tmp_path):
@@ -272,7 +275,7 @@ def test_a_reader_whose_checkpoint_is_outdated_meanwhile_looks_again(tmp_path, m
     monkeypatch.setattr(checkpoints, "verify", outdated)
     found = restore(tmp_path)
     assert found.step == 6 and steps(tmp_path) == [6]
-    np.testing.assert_array_equal(found.ema["layer"]["kernel"], a_state(6).ema["layer"]["kernel"])
+    np.testing.assert_array_equal(found.ema["some"]["layer"]["kernel"], a_state(6).ema["some"]["layer"]["kernel"])
 
 
 def test_no_checkpoint_is_a_fresh_start_and_another_model_is_refused(tmp_path):
@@ -300,6 +303,6 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_in_one_line(tmp_path, 
 
 def test_the_note_is_plain_json(tmp_path):
     said = json.loads((keep(tmp_path, 6, "best") / "checkpoint.json").read_text())["checkpoint"]
-    assert said["format"] == "jax_inversion checkpoint 2" and said["names"] == ["best"] and said["step"] == 6
+    assert said["format"] == "jax_inversion checkpoint 3" and said["names"] == ["best"] and said["step"] == 6
     assert said["config"]["train"]["batch_size"] == 4 and "weights/_METADATA" in said["files"]
     assert catalogue.look(tmp_path).notes[0].step == 6

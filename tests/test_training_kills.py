@@ -1,4 +1,4 @@
-"""Kills: at every renaming, and real ones at any moment; with and without a base. Nothing is lost, nothing differs."""
+"""Kills: at every renaming, and real ones at any moment, with groups and without: nothing is lost, nothing differs."""
 
 import functools
 import os
@@ -22,36 +22,47 @@ from jax_inversion.training import list_checkpoints, read_metrics, restore
 from jax_inversion.training.checkpoints import newest_meta
 
 EPOCHS = 4
-BASES = ["none", "linear"]
+# Sections of the presets: members on nothing, and two groups on bases of their own, each member with its own samples.
+CASES = {
+    "plain": {},
+    "groups": {
+        "base": {"regression": "linear", "spacing_m": 20.0},
+        "ensemble": {
+            "members": 1,
+            "resample": "bootstrap",
+            "group": [{"members": 2, "base": "profile", "train": {"optimiser": "muon", "ema_decay": 0.0}}],
+        },
+    },
+}
 
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
-    """Data, a preset and a run never interrupted for either base, and what each renaming of its checkpoints left."""
+    """Data, a preset and a run never interrupted for either case, and what each renaming of its checkpoints left."""
     room = tmp_path_factory.mktemp("kills")
     write_samples(room / "data")
     with tiny_network():
-        for base in BASES:
-            settings = tiny_config(train={"epochs": EPOCHS}, base={"regression": base, "spacing_m": 20.0})
-            configs.save(settings, room / f"{base}.toml")
+        for case, sections in CASES.items():
+            settings = tiny_config(train={"epochs": EPOCHS}, **sections)
+            configs.save(settings, room / f"{case}.toml")
             with pytest.MonkeyPatch.context() as patch:
-                photograph_renamings(patch, room, base)
-                train(settings, room / "data", room / f"{base}_whole")
+                photograph_renamings(patch, room, case)
+                train(settings, room / "data", room / f"{case}_whole")
         yield room
 
 
-def photograph_renamings(patch, room, base):
+def photograph_renamings(patch, room, case):
     """Copy the run just before and just after each renaming of a checkpoint: all that a kill there would leave."""
-    run, count = room / f"{base}_whole", 0
+    run, count = room / f"{case}_whole", 0
 
     def photographed(rename):
         def renamed(old, new, *rest):
             nonlocal count
             if "step_" not in str(new):
                 return rename(old, new, *rest)
-            shutil.copytree(run, room / f"{base}_kill_{count:02d}_before")
+            shutil.copytree(run, room / f"{case}_kill_{count:02d}_before")
             rename(old, new, *rest)
-            shutil.copytree(run, room / f"{base}_kill_{count:02d}_after")
+            shutil.copytree(run, room / f"{case}_kill_{count:02d}_after")
             count += 1
 
         return renamed
@@ -78,21 +89,21 @@ def assert_same(run, whole):
     assert there == sorted(os.listdir(whole / "checkpoints"))  # no leftovers either
 
 
-@pytest.mark.parametrize("base", BASES)
-def test_a_kill_at_any_renaming_loses_nothing_and_ends_alike(room, base):
-    kills = sorted(room.glob(f"{base}_kill_*"))
+@pytest.mark.parametrize("case", CASES)
+def test_a_kill_at_any_renaming_loses_nothing_and_ends_alike(room, case):
+    kills = sorted(room.glob(f"{case}_kill_*"))
     assert len(kills) >= 2 * (EPOCHS + 1)
     for kill in kills[:: max(1, len(kills) // 4)] + kills[-2:]:
         meta = newest_meta(kill)
-        train(configs.load(room / f"{base}.toml"), room / "data", kill)
-        assert_same(kill, room / f"{base}_whole")
+        train(configs.load(room / f"{case}.toml"), room / "data", kill)
+        assert_same(kill, room / f"{case}_whole")
         assert meta is None or meta.step <= newest_meta(kill).step
 
 
-def start(room, base, run):
+def start(room, case, run):
     """The front door in a process of its own."""
     paths = [str(Path(__file__).parent), *sys.path]
-    arguments = ["--config", room / f"{base}.toml", "--data", room / "data", "--run", room / run]
+    arguments = ["--config", room / f"{case}.toml", "--data", room / "data", "--run", room / run]
     return subprocess.Popen(
         [sys.executable, Path(__file__).with_name("tiny_network.py"), *map(str, arguments)],
         env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(paths)},
@@ -101,17 +112,17 @@ def start(room, base, run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("base", BASES)
-def test_processes_killed_and_stopped_end_with_the_weights_of_one_never_interrupted(room, base):
-    run, chance = room / f"{base}_broken", random.Random(base)
-    process = start(room, base, run.name)
+@pytest.mark.parametrize("case", CASES)
+def test_processes_killed_and_stopped_end_with_the_weights_of_one_never_interrupted(room, case):
+    run, chance = room / f"{case}_broken", random.Random(case)
+    process = start(room, case, run.name)
     while newest_meta(run) is None and process.poll() is None:
         time.sleep(0.002)
     time.sleep(chance.uniform(0, 0.2))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, process.stdout.read()
-    if base != "none":
-        process, said = start(room, base, run.name), ""
+    if case != "plain":
+        process, said = start(room, case, run.name), ""
         for line in process.stdout:
             said += line
             if "going on after step" in line:
@@ -119,5 +130,5 @@ def test_processes_killed_and_stopped_end_with_the_weights_of_one_never_interrup
         assert said.count("going on after step") == 1  # each line is said once
         assert process.wait() == 1 and "SIGTERM: saving after this step" in said and "Traceback" not in said
         assert "run the same command again to go on" in said
-    train(configs.load(room / f"{base}.toml"), room / "data", run)
-    assert_same(run, room / f"{base}_whole")
+    train(configs.load(room / f"{case}.toml"), room / "data", run)
+    assert_same(run, room / f"{case}_whole")

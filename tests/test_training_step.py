@@ -12,7 +12,7 @@ from jax_inversion import ensemble, losses, models
 from jax_inversion.data.inputs import Inputs
 from jax_inversion.training import optimiser
 from jax_inversion.training.assembly import assemble
-from jax_inversion.training.step import average, resize_base, stream
+from jax_inversion.training.step import average, stream
 
 MEMBERS, BATCH = 2, 3
 DECIMATED = SURVEY.with_interval(4e-3)
@@ -100,21 +100,12 @@ def test_streams_differ_by_name_and_step_and_repeat():
     assert draw["init", 1] == float(jax.random.uniform(stream(0, "init", 1)))
 
 
-def test_base_is_resized_between_cell_centres():
-    coarse = jnp.broadcast_to(jnp.array([1.0, 3.0])[:, None], (2, 5))  # cells of 6 in x: centres at 2.5 and 8.5
-    fine = resize_base(coarse, SURVEY.model_shape)
-    assert fine.shape == SURVEY.model_shape
-    np.testing.assert_allclose(fine[3:9, 0], 1 + 2 * (np.arange(3, 9) - 2.5) / 6, rtol=1e-6)
-    np.testing.assert_allclose(fine[[0, -1], 7], [1.0, 3.0], rtol=1e-6)
-    assert resize_base(None, SURVEY.model_shape) is None
-
-
 @pytest.fixture(scope="module")
 def parts():
     """With a base, so that one compilation serves all."""
     with tiny_network():
         config = tiny_config(train={"learning_rate": 3e-2, "ema_decay": 0.9})
-        yield assemble(config, Inputs(config.preprocess, DECIMATED, 0.01), 40, base_shape=(3, 5))
+        yield assemble(config, Inputs(config.preprocess, DECIMATED, 0.01), 40, base_shapes={"kernel": (3, 5)})
 
 
 @pytest.fixture
@@ -129,7 +120,7 @@ def a_batch(seed=0):
     return {
         "gathers": 0.01 * rng.standard_normal((*shape, *DECIMATED.gathers_shape)).astype(np.float32),
         "velocity": np.broadcast_to(truth, (*shape, *SURVEY.model_shape)),
-        "base": np.full((*shape, 3, 5), 2.0, np.float32),
+        "base/kernel": np.full((*shape, 3, 5), 2.0, np.float32),
     }
 
 
@@ -164,15 +155,15 @@ def test_validation_scores_real_samples_and_teaches_the_weights_only(parts, stat
     learning = state.logits, state.logits_opt_state
     scores, (logits, _) = parts.validate(state.variables, learning, batch | {"count": np.int32(2)})
     config = tiny_config()
-    model = config.model.build(DECIMATED)
-    gathers, base = jnp.asarray(batch["gathers"] / 0.01), jnp.full((BATCH, *SURVEY.model_shape), 2.0)
-    members = jax.jit(lambda v: ensemble.predict(model, v, gathers, models.source_x(DECIMATED), base))(state.variables)
+    gathers, bases = jnp.asarray(batch["gathers"] / 0.01), {"kernel": jnp.full((BATCH, *SURVEY.model_shape), 2.0)}
+    predict = jax.jit(lambda v: ensemble.predict(parts.groups, v, gathers, models.source_x(DECIMATED), bases))
+    members = predict(state.variables)
     members, truth = members[:, :2], jnp.asarray(batch["velocity"][:2])
     np.testing.assert_allclose(scores["members"], [float(losses.mape(m, truth)) for m in members], rtol=1e-4)
     np.testing.assert_allclose(scores["mape"], float(losses.mape(members.mean(0), truth)), rtol=1e-4)
     np.testing.assert_allclose(scores["predicted"][:2], members.mean(0), rtol=1e-4)
     loss, terms = losses.total(members.mean(0), truth, config.loss, SURVEY.v_min_km_s, SURVEY.v_max_km_s)
-    assert scores.keys() == {*terms, "loss", "members", "predicted"}
+    assert scores.keys() == {*terms, "loss", "members", "groups", "predicted"}
     for name, term in (terms | {"loss": loss}).items():
         np.testing.assert_allclose(scores[name], term, rtol=1e-4)
     # the first step of Adam goes its full rate the way the loss falls

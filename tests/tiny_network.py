@@ -3,7 +3,6 @@
 As a script it is the training door with that network: ``python tests/tiny_network.py --config ... --run ...``.
 """
 
-import functools
 import sys
 from contextlib import contextmanager
 
@@ -33,8 +32,15 @@ class TinyNetwork(nn.Module):
 @contextmanager
 def tiny_network():
     """Every run trains a ``TinyNetwork``, whatever its [model] section says; runs that are alike compile once."""
+    made, assemble = {}, loop.assemble
+
+    def once(*arguments):
+        key = repr(arguments)  # of settings and shapes: nothing is whitened here
+        made[key] = made.get(key) or assemble(*arguments)
+        return made[key]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "assemble", functools.cache(loop.assemble))
+        patch.setattr(loop, "assemble", once)
         patch.setattr(InversionConfig, "build", lambda self, survey: TinyNetwork(survey.model_shape))
         yield
 

@@ -25,6 +25,7 @@ def batches(
     batch_size: int,
     members: int,
     seed: int,
+    resample: str = "none",
     extra: Mapping[str, np.ndarray] | None = None,
 ) -> grain.DatasetIterator:
     """Endless batches of the store's rows ``indices``; each member shuffles them its own way, anew each epoch.
@@ -32,8 +33,10 @@ def batches(
     Yields a dict of ``index`` (member, batch) int32, ``gathers`` (member, batch, shot, time, receiver), ``velocity``
     (member, batch, x, depth) where the store has it, and for each of ``extra``, arrays with the store's row as their
     first axis, that array's rows (member, batch, ...). ``get_state()`` and ``set_state()`` are the loader's position.
+    ``resample`` says which rows a member sees: all (``none``), as many of them drawn with replacement (``bootstrap``),
+    or all but one in ``members`` (``fold``), another part for each.
     """
-    plan = _Plan(np.asarray(indices, np.int32), batch_size, members, seed)
+    plan = _Plan(np.asarray(indices, np.int32), batch_size, members, seed, resample)
     sources = {"gathers": store.gathers, **(extra or {})}
     if store.velocities is not None:
         sources["velocity"] = store.velocities
@@ -49,11 +52,12 @@ def batches(
 class _Plan:
     """Step -> the rows (member, batch) that it takes: an endless random-access source for grain."""
 
-    def __init__(self, indices: np.ndarray, batch_size: int, members: int, seed: int):
+    def __init__(self, indices: np.ndarray, batch_size: int, members: int, seed: int, resample: str):
         if indices.ndim != 1 or not indices.size:
             raise ValueError(f"indices must be a list of at least one row, found shape {indices.shape}")
         self.indices, self.batch_size, self.members, self.seed = indices, batch_size, members, seed
         self.steps = steps_per_epoch(len(indices), batch_size)
+        self.seen = [_seen(indices, member, members, seed, resample) for member in range(members)]
         self.order = functools.lru_cache(maxsize=2)(self._order)
 
     def __len__(self) -> int:
@@ -66,5 +70,15 @@ class _Plan:
     def _order(self, epoch: int) -> np.ndarray:
         """(member, step, batch) rows of one epoch."""
         shape = (self.steps, self.batch_size)
-        shuffles = [np.random.default_rng((self.seed, m, epoch)).permutation(self.indices) for m in range(self.members)]
+        shuffles = [np.random.default_rng((self.seed, m, epoch)).permutation(rows) for m, rows in enumerate(self.seen)]
         return np.stack([np.resize(rows, shape) for rows in shuffles])  # repeats rows only where a batch needs more
+
+
+def _seen(indices: np.ndarray, member: int, members: int, seed: int, resample: str) -> np.ndarray:
+    """The rows that a member sees in each epoch, however they are shuffled."""
+    if resample == "bootstrap":
+        return np.random.default_rng((seed, member)).choice(indices, len(indices))
+    if resample == "fold" and len(indices) >= members > 1:
+        own = np.array_split(np.random.default_rng(seed).permutation(len(indices)), members)[member]
+        return np.delete(indices, own)
+    return indices

@@ -21,7 +21,8 @@ from ..data.inputs import Inputs, from_arrays
 from ..data.preprocess import decimate
 from ..errors import UserError
 from ..survey import Survey
-from ..training.base import base_input
+from ..training.assembly import groups
+from ..training.base import base_input, corrected
 from ..training.checkpoints import Restored, restore
 from .postprocess import postprocess
 from .predict import Predict, make_predict
@@ -67,15 +68,14 @@ class Predictor:
         ``number``, that of the batch, draws the noise of its copies. Models are smoothed and clipped as [infer] says.
         """
         key = jax.random.fold_in(jax.random.key(self.config.train.seed), number)
-        mean, spread = self._predict(self._variables, gathers, self.base(gathers), key)
+        mean, spread = self._predict(self._variables, gathers, self.bases(gathers), key)
         section = self.config.infer
         final = postprocess(np.asarray(mean), self.survey, smoothing_m=section.smoothing_m, clip=section.clip)
         return final, np.asarray(spread)
 
-    def base(self, gathers: np.ndarray) -> np.ndarray | None:
-        """The models (batch, x, depth) km/s that the networks correct; None where they correct nothing."""
-        name = self.config.base.regression
-        return None if name == "none" else self.baseline(name, gathers)
+    def bases(self, gathers: np.ndarray) -> dict[str, np.ndarray]:
+        """The models (batch, x, depth) km/s that networks correct, by the baseline's name."""
+        return {name: self.baseline(name, gathers) for name in corrected(self.config)}
 
     def baseline(self, name: str, gathers: np.ndarray) -> np.ndarray:
         """The models (batch, x, depth) km/s that the baseline ``name``, one of ``baselines``, predicts."""
@@ -129,5 +129,4 @@ class Predictor:
 
     @cached_property
     def _predict(self) -> Predict:
-        model = self.config.model.build(self.restored.survey)
-        return make_predict(model, self.inputs, self.config.infer)
+        return make_predict(groups(self.config, self.restored.survey), self.inputs, self.config.infer)

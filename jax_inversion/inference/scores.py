@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from ..errors import UserError
 from ..metrics import mae, mape, mape_by_depth, rmse, ssim
@@ -13,6 +14,7 @@ from ..survey import Survey
 BANDS = 8
 WORST = 5  # samples named
 _SSIM_CELLS = 7  # its window
+_SOME = 5  # cells in x and in depth from one that spread and error are compared in to the next
 
 
 def summarise(triples: Iterable[tuple[str, np.ndarray, np.ndarray]], survey: Survey) -> dict[str, Any]:
@@ -47,6 +49,27 @@ def summarise(triples: Iterable[tuple[str, np.ndarray, np.ndarray]], survey: Sur
     }
 
 
+def spread_against_error(triples: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, float | None]:
+    """How well the members' spread tells where the average errs, of (truth, prediction, spread), each (x, depth) km/s.
+
+    Spearman's rank correlation of spread and absolute error: ``cells`` over cells (some of each sample), ``samples``
+    over the samples' means; None where all spreads are equal. ``mean`` of the spread and ``rms_error``, km/s: the
+    second is about the first's size where members differ as they err.
+    """
+    cells, means = [], []
+    for truth, prediction, spread in triples:
+        both = np.stack([spread, np.abs(prediction - truth)])
+        cells.append(both[:, ::_SOME, ::_SOME].reshape(2, -1))
+        means.append([*both.mean((1, 2)), np.mean(both[1] ** 2)])
+    each = np.array(means)
+    return {
+        "cells": _rank_correlation(*np.concatenate(cells, axis=1)),
+        "samples": _rank_correlation(each[:, 0], each[:, 1]),
+        "mean": float(each[:, 0].mean()),
+        "rms_error": float(np.sqrt(each[:, 2].mean())),
+    }
+
+
 def text(scores: dict[str, Any]) -> str:
     """The scores as lines for a terminal."""
     ranked = sorted(scores["per_sample"].items(), key=lambda item: -item[1])[:WORST]
@@ -57,12 +80,22 @@ def text(scores: dict[str, Any]) -> str:
         f"MAE      {scores['mae']:.4f} km/s",
         f"RMSE     {scores['rmse']:.4f} km/s",
         f"SSIM     {similarity}",
+        *([f"spread   {words}"] if (words := spread_words(scores.get("spread"))) else []),
         "worst samples",
         *(f"  {sample_id:<24} {100 * value:6.2f} %" for sample_id, value in ranked),
         "MAPE by depth",
         *(f"  {b['from_m']:6.0f} to {b['to_m']:6.0f} m {100 * b['mape']:6.2f} %" for b in scores["bands"]),
     ]
     return "\n".join(lines)
+
+
+def spread_words(spread: Mapping[str, float | None] | None) -> str:
+    """What ``spread_against_error`` found, in words; nothing where members do not differ."""
+    if spread is None or spread["cells"] is None:
+        return ""
+    correlations = [f"{spread[name]:.2f} over {name}" for name in ("cells", "samples") if spread[name] is not None]
+    size = f"{spread['mean']:.4f} km/s where the average errs by {spread['rms_error']:.4f}"
+    return f"{size}; rank correlation with the error {', '.join(correlations)}"
 
 
 def table(systems: Mapping[str, dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -87,6 +120,12 @@ def verdict(systems: Mapping[str, dict[str, Any]]) -> list[str]:
         else:
             sentences.append(f"The {name} does not beat the {other}: its MAPE, {100 * own:.2f} %, is {relation}.")
     return sentences
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    return float(spearmanr(a, b).statistic)
 
 
 def _ssim(prediction: np.ndarray, truth: np.ndarray, survey: Survey) -> float:

@@ -13,8 +13,8 @@ from ..errors import UserError
 from ..npy import header_of
 from ..progress import track
 from ..survey import CHALLENGE, Survey
-from .scores import summarise
-from .submission import read_submission
+from .scores import spread_against_error, summarise
+from .submission import read_spread, read_submission
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ def find_truth(root: Path | str, survey: Survey | None = None) -> Truth:
 
 
 def score(truth: Truth, submission: Path | str) -> dict[str, Any]:
-    """``scores.summarise`` of a submission.
+    """``scores.summarise`` of a submission, and as ``spread`` what ``scores.spread_against_error`` says of the members'
+    spread, where that lies beside it.
 
     ``UserError`` where it does not hold exactly the truth's ids, or a model is not as it should be.
     """
@@ -53,7 +54,15 @@ def score(truth: Truth, submission: Path | str) -> dict[str, Any]:
                 prediction = found.read(sample.id, truth.survey.model_shape)
                 yield sample.id, read_velocity(sample, truth.survey), prediction
 
-        return summarise(triples(), truth.survey)
+        scores = summarise(triples(), truth.survey)
+        with read_spread(submission) as spreads:
+            if spreads is not None:
+                shape = truth.survey.model_shape
+                scores["spread"] = spread_against_error(
+                    (read_velocity(sample, truth.survey), found.read(sample.id, shape), spreads.read(sample.id, shape))
+                    for sample in truth.samples
+                )
+        return scores
 
 
 def ranked(scores: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Sample]:

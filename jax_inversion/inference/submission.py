@@ -151,6 +151,17 @@ def read_submission(path: Path | str) -> Iterator[Submission]:
         yield Submission(path, archive)
 
 
+@contextlib.contextmanager
+def read_spread(submission: Path | str) -> Iterator[Submission | None]:
+    """The members' spread that was predicted together with ``submission``; None where there is none beside it."""
+    path = spread_path(Path(submission))
+    if not path.exists():
+        yield None
+        return
+    with read_submission(submission) as found, read_submission(path) as spreads:
+        yield spreads if spreads.made_from == found.made_from else None  # else it is another prediction's
+
+
 @dataclass(frozen=True)
 class Checked:
     """What a submission holds that is as it should be: how many models, their least and greatest velocity in km/s."""

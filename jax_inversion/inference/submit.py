@@ -79,7 +79,7 @@ def submit(
         f"mean {total / len(samples):.3f}; {seconds:.2g} s a sample"
     )
     if spreads:
-        log.info(f"standard deviations of {predictor.config.ensemble.members} members in {spread_path(out)}")
+        log.info(f"standard deviations of {predictor.config.total_members} members in {spread_path(out)}")
 
 
 def parts(predictor: Predictor, count: int, about: int = 24) -> list[range]:

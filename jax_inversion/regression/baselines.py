@@ -44,8 +44,8 @@ def median_profile(models: Float[np.ndarray, "n x depth"], rows: np.ndarray) -> 
     return np.concatenate([np.median(some[:, :, k : k + _ROWS], axis=(0, 1)) for k in blocks])
 
 
-def fit(settings: BaseConfig, inputs: Inputs, log_velocity: Grids, mirror: bool) -> Fit:
-    """Linear regression, and kernel regression where ``settings`` ask for it, on ``features`` of the training samples.
+def fit(settings: BaseConfig, inputs: Inputs, log_velocity: Grids, mirror: bool, kernel: bool) -> Fit:
+    """Linear regression, and with ``kernel`` kernel regression, on ``features`` of the training samples.
 
     ``log_velocity``: logarithms of km/s, averaged over coarse cells. ``mirror``: whether the survey has that symmetry.
     """
@@ -53,7 +53,7 @@ def fit(settings: BaseConfig, inputs: Inputs, log_velocity: Grids, mirror: bool)
     arrays["points"] = points
     penalties = {"linear": settings.linear_penalty, "kernel": settings.kernel_penalty}
     left_out = {}
-    for name in KERNELS if settings.regression == "kernel" else KERNELS[:1]:
+    for name in KERNELS if kernel else KERNELS[:1]:
         own, left_out[name] = fit_kernel(name, points, arrays["signs"], log_velocity, penalties[name], mirror)
         arrays |= {f"{name}_{key}": array for key, array in own.items()}
     return Fit(arrays, left_out)

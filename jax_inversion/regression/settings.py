@@ -1,16 +1,18 @@
 """The ``[base]`` section of a preset."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from ..ranges import Positive
+
+BaseName: TypeAlias = Literal["none", "profile", "linear", "kernel"]
 
 
 @dataclass(frozen=True)
 class BaseConfig:
     """What the networks correct, and how the regressions are fitted."""
 
-    regression: Literal["none", "profile", "linear", "kernel"] = "none"  # what the networks correct
+    regression: BaseName = "none"  # what the networks correct
     linear_penalty: Positive = 1.0
     kernel_penalty: Positive = 0.03
     dt_s: Positive = 0.016  # interval that the gathers are averaged to

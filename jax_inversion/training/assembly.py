@@ -1,70 +1,101 @@
 """From a configuration and a store to the functions that train."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 
 from .. import ensemble, models
 from ..config import Config
 from ..data.inputs import Inputs
+from ..resampling import resize
+from ..survey import Survey
 from . import optimiser
 from .samples import coarse_shape
 from .state import TrainState, create
-from .step import Batch, Metrics, make_step, make_validation, resize_base, stream
+from .step import Batch, Metrics, Training, make_step, stream
+from .validation import make_validation
 
 
 @dataclass(frozen=True)
 class Parts:
     """``initial()`` makes the state at step 0; ``step`` and ``validate`` are those of ``step.py``; ``rate`` is the
-    learning rate of an update.
+    learning rate of an update, that of the preset's own members.
     """
 
+    groups: ensemble.Groups
     initial: Callable[[], TrainState]
     step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
     validate: Callable[..., Any]
     rate: optax.Schedule
 
 
+def groups(config: Config, survey: Survey, shape: tuple[int, int] | None = None) -> list[ensemble.Group]:
+    """The groups of members that ``config`` asks for, for gathers of ``survey``, the decimated one.
+
+    Their networks predict models of ``shape`` (x, depth), by default the survey's own.
+    """
+
+    def model(settings: Config) -> nn.Module:
+        return settings.model.build(survey).clone(model_shape=shape or survey.model_shape)
+
+    return [
+        ensemble.Group(name, model(settings), settings.ensemble.members, settings.base.regression)
+        for name, settings in config.groups().items()
+    ]
+
+
 def assemble(
     config: Config,
     inputs: Inputs,
     steps: int,
-    base_shape: tuple[int, int] | None = None,
+    base_shapes: Mapping[str, tuple[int, int]] | None = None,
     truth_shape: tuple[int, int] | None = None,
 ) -> Parts:
     """The parts of a run of ``steps`` batches.
 
-    ``base_shape`` is the (gx, gz) of the baseline that networks correct, ``truth_shape`` the (x, depth) of the models
-    that they are validated on, where these are not on the survey's own cells.
+    ``base_shapes`` are the (gx, gz) of the baselines that networks correct, by name; ``truth_shape`` the (x, depth) of
+    the models that they are validated on, where these are not on the survey's own cells.
     """
     settings, survey = config.train, inputs.survey
-    updates = -(-steps // settings.accumulate)
-    rate = optimiser.schedule(settings.learning_rate, updates, settings.warmup_fraction, settings.final_fraction)
-    members = optimiser.build(
-        settings.optimiser,
-        rate,
-        clip_norm=settings.clip_norm,
-        weight_decay=settings.weight_decay,
-        accumulate=settings.accumulate,
-    )
+    updates, own = -(-steps // settings.accumulate), config.groups()
+    rates = {
+        name: optimiser.schedule(c.train.learning_rate, updates, c.train.warmup_fraction, c.train.final_fraction)
+        for name, c in own.items()
+    }
+    optimisers = {
+        name: optimiser.build(
+            c.train.optimiser,
+            rates[name],
+            clip_norm=c.train.clip_norm,
+            weight_decay=c.train.weight_decay,
+            accumulate=settings.accumulate,
+        )
+        for name, c in own.items()
+    }
     logits = optimiser.ensemble_weights()
-    model = config.model.build(survey)
+    averaged = [name for name, c in own.items() if c.train.ema_decay > 0]
+    coarse = groups(config, survey, coarse_shape(survey, settings.spacing_m))
+    trainings = [Training(group, own[group.name], optimisers[group.name]) for group in coarse]
 
     def initial() -> TrainState:
         gathers = jnp.zeros((1, *survey.gathers_shape), jnp.float32)
-        base = None if base_shape is None else jnp.full((1, *base_shape), survey.v_min_km_s, jnp.float32)
-        variables = ensemble.init(
-            model, stream(settings.seed, "init", 0), config.ensemble.members, gathers, models.source_x(survey),
-            resize_base(base, survey.model_shape),
-        )  # fmt: skip
-        return create(variables, members, logits, ema=settings.ema_decay > 0)
+        bases = {
+            name: resize(jnp.full((1, *shape), survey.v_min_km_s, jnp.float32), survey.model_shape)
+            for name, shape in (base_shapes or {}).items()
+        }
+        key, source_x = stream(settings.seed, "init", 0), models.source_x(survey)
+        variables = ensemble.init(groups(config, survey), key, gathers, source_x, bases)
+        return create(variables, optimisers, logits, averaged)
 
+    validated = groups(config, survey, truth_shape)
     return Parts(
+        groups=validated,
         initial=initial,
-        step=make_step(config, model.clone(model_shape=coarse_shape(survey, settings.spacing_m)), members, inputs),
-        validate=make_validation(config, model.clone(model_shape=truth_shape or survey.model_shape), logits, inputs),
-        rate=rate,
+        step=make_step(settings.seed, settings.accumulate, trainings, inputs),
+        validate=make_validation(config.loss, validated, logits, inputs),
+        rate=next(iter(rates.values())),
     )

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .. import backgrounds, regression
+from .. import backgrounds, ensemble, regression
 from ..config import Config
 from ..data import inputs
 from ..data.inputs import Inputs
@@ -23,7 +23,7 @@ from ..regression import baselines
 from ..resampling import cell_means, resize
 from .samples import Samples, coarse_shape
 
-_LAYOUT = 1  # of the file, and of what the same settings give: raise it when either changes
+_LAYOUT = 2  # of the file, and of what the same settings give: raise it when either changes
 _CHUNK = 64  # samples
 _META = "meta"
 
@@ -34,13 +34,14 @@ log = logging.getLogger(__name__)
 class Base:
     """The fitted baselines, the median profile and linear regression always, and the one that the networks correct.
 
-    ``grids`` (sample, gx, gz) float32 km/s has a row for each sample of the store, None where the networks correct
-    nothing: predictions with the sample itself left out for training samples, plain ones for validation samples.
+    ``grids``, by the name of each baseline that networks correct, (sample, gx, gz) float32 km/s, have a row for each
+    sample of the store: predictions with the sample itself left out for training samples, plain ones for validation
+    samples.
     ``arrays`` is what prediction needs (see ``regression``), kept in every checkpoint. ``mape`` has each baseline's
     validation score.
     """
 
-    grids: np.ndarray | None
+    grids: Mapping[str, np.ndarray]
     arrays: Mapping[str, np.ndarray]
     mape: Mapping[str, float]
 
@@ -57,6 +58,11 @@ def fit_base(config: Config, samples: Samples, path: Path | None = None) -> Base
     if path is not None:
         _save(path, made_from, base)
     return base
+
+
+def corrected(config: Config) -> list[str]:
+    """Names of the baselines that networks correct, of one group or another."""
+    return sorted({settings.base.regression for settings in config.groups().values()} - {ensemble.NONE})
 
 
 def base_input(config: Config, gathers: np.ndarray, inputs: Inputs) -> np.ndarray:
@@ -84,9 +90,10 @@ def _fit(config: Config, samples: Samples) -> Base:
     features = _features(config, store, seen, arrays)
     logarithms = (np.log(store.models[row]) for row in train)
     targets = cell_means(logarithms, coarse_shape(store.survey, section.spacing_m))
-    found = baselines.fit(section, features[train], targets, store.survey.has_mirror)
+    wanted = corrected(config)
+    found = baselines.fit(section, features[train], targets, store.survey.has_mirror, "kernel" in wanted)
     arrays |= {"profile": baselines.median_profile(store.models, train)} | found.arrays
-    grids, scores = None, {}
+    grids, scores = {}, {}
     for name in regression.fitted(arrays):
         validated = baselines.grids(arrays, name, features[samples.validation])
         grid = np.empty((len(store), *validated.shape[1:]), np.float32)
@@ -95,8 +102,8 @@ def _fit(config: Config, samples: Samples) -> Base:
         fine = (resize(grid[row], store.models.shape[1:]) for row in samples.validation)
         truths = (store.models[row] for row in samples.validation)
         scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
-        if name == section.regression:
-            grids = grid
+        if name in wanted:
+            grids[name] = grid
     return Base(grids, arrays, scores)
 
 
@@ -108,7 +115,7 @@ def _features(config: Config, store: Store, seen: Inputs, arrays: Mapping[str, n
 
 def _made_from(config: Config, samples: Samples) -> str:
     """A text that is the same for the same code, samples, split and settings only."""
-    store, settings = samples.store, [dataclasses.asdict(config.base)]
+    store, settings = samples.store, [dataclasses.asdict(config.base), corrected(config)]
     if config.preprocess.whiten or config.base.input == "preprocessed":
         settings += [dataclasses.asdict(config.preprocess), dataclasses.asdict(config.simulator)]
     sides = [samples.train.tolist(), samples.validation.tolist()]
@@ -117,8 +124,7 @@ def _made_from(config: Config, samples: Samples) -> str:
 
 def _save(path: Path, made_from: str, base: Base) -> None:
     contents = {f"arrays/{name}": array for name, array in base.arrays.items()}
-    if base.grids is not None:
-        contents["grids"] = base.grids
+    contents |= {f"grids/{name}": grids for name, grids in base.grids.items()}
     meta = {"made_from": made_from, "mape": dict(base.mape)}
     meta["sha256"] = _digest(meta, contents)
     arrays: dict[str, Any] = {**contents, _META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
@@ -144,8 +150,11 @@ def _load(path: Path, made_from: str) -> Base | None:
         log.warning(f"{path}: damaged ({reason}); fitting the baselines anew")
         return None
     log.info(f"{path}: the baselines of this run, fitted before")
-    arrays = {name.removeprefix("arrays/"): array for name, array in contents.items() if name != "grids"}
-    return Base(contents.get("grids"), arrays, meta["mape"])
+    arrays, grids = (
+        {name.removeprefix(start): array for name, array in contents.items() if name.startswith(start)}
+        for start in ("arrays/", "grids/")
+    )
+    return Base(grids, arrays, meta["mape"])
 
 
 def _digest(meta: Mapping[str, Any], contents: Mapping[str, np.ndarray]) -> str:

@@ -57,7 +57,8 @@ class Meta:
 
 @dataclass(frozen=True)
 class Restored:
-    """A checkpoint for prediction. All arrays are NumPy's; ``params`` and ``ema`` have the member axis first.
+    """A checkpoint for prediction. All arrays are NumPy's; ``params``, ``batch_stats`` and ``ema`` are by
+    group, with the member axis first.
 
     ``name`` is what was asked for, or what was taken in place of a damaged one; ``names`` are all that its run has for
     it; ``run`` is the run's folder, or that in which a checkpoint lies that was copied alone. ``fingerprint`` is the
@@ -103,7 +104,7 @@ class Restored:
     @property
     def variables(self) -> dict[str, Any]:
         """What ``ensemble.predict`` takes: the averaged weights where training kept them."""
-        params = self.params if self.ema is None else self.ema
+        params = self.params | (self.ema or {})
         return {"params": params, "batch_stats": self.batch_stats, "logits": self.logits}
 
 

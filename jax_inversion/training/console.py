@@ -14,8 +14,11 @@ def say_epoch(epoch: int, epochs: int, loss: float, mape: float, rate: float) ->
 
 
 def say_validation(epoch: int, scores: Scores, new_best: bool) -> None:
-    """Of the ensemble, and of its members where there are several."""
-    members = f" (members {', '.join(percent(m) for m in scores.members)})" if len(scores.members) > 1 else ""
+    """Of the ensemble, and of its members and groups where there are several."""
+    said = [f"members {', '.join(percent(m) for m in scores.members)}"] if len(scores.members) > 1 else []
+    if len(scores.groups) > 1:
+        said += [f"{name} {percent(mape)}" for name, mape in scores.groups.items()]
+    members = f" ({'; '.join(said)})" if said else ""
     words = "; new best" if new_best else ""
     log.info(
         "epoch %d: validation MAPE %s%s, loss %.4f%s", epoch, percent(scores.mape), members, scores.terms["loss"], words

@@ -21,7 +21,7 @@ from .catalogue import list_checkpoints
 from .console import percent, say_end, say_epoch, say_validation
 from .interrupt import asked_to_stop
 from .resume import check_run, refuse_changes, say_changes
-from .samples import Samples, fingerprint, on_loss_grid
+from .samples import BASE, Samples, fingerprint, on_loss_grid
 from .saver import Saver
 from .tracking import Tracker
 from .validation import validate
@@ -73,20 +73,21 @@ class Training:
     ):
         self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
         self.store, self.size = samples.store, config.train.batch_size
-        self.grids = base.grids if base is not None else None
+        self.grids = base.grids if base is not None else {}
         self.per_epoch = steps_per_epoch(len(samples.train), self.size)
         self.total = config.train.epochs * self.per_epoch
         self.data = batches(
             on_loss_grid(self.store, config.train.spacing_m),
             samples.train,
             batch_size=self.size,
-            members=config.ensemble.members,
+            members=config.total_members,
             seed=config.train.seed,
-            extra=None if self.grids is None else {"base": self.grids},
+            resample=config.ensemble.resample,
+            extra={BASE + name: grids for name, grids in self.grids.items()},
         )
-        base_shape = None if self.grids is None else self.grids.shape[1:]
+        base_shapes = {name: grids.shape[1:] for name, grids in self.grids.items()}
         inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
-        self.parts = assemble(config, inputs, self.total, base_shape, self.store.models.shape[1:])
+        self.parts = assemble(config, inputs, self.total, base_shapes, self.store.models.shape[1:])
         like = jax.eval_shape(self.parts.initial)
         found = checkpoints.newest(run, like, lambda meta: refuse_changes(meta.config, config, run))
         if found is None:

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import UserError
 from ..files import digest, digest_json
 
-FORMAT = "jax_inversion checkpoint 2"
+FORMAT = "jax_inversion checkpoint 3"
 NOTE = "checkpoint.json"
 
 

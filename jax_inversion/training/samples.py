@@ -3,8 +3,9 @@
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..errors import UserError
 from ..resampling import cell_means
 from ..survey import Survey
 
+BASE = "base/"  # before a base's name, in a batch
 STAND_IN = 256  # training samples at most that are scored where none validates
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,11 @@ def split(store: Store, fraction: float, seed: int) -> Samples:
         validation = train[:STAND_IN]
         log.warning(f"no sample validates: scores are those of {len(validation)} training samples")
     return Samples(store, train, validation)
+
+
+def bases_in(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The models of a batch that networks correct, by the base's name."""
+    return {key.removeprefix(BASE): grids for key, grids in batch.items() if key.startswith(BASE)}
 
 
 def coarse_shape(survey: Survey, spacing_m: float) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What training carries from step to step: one small pytree."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -11,12 +12,13 @@ from flax import serialization, struct
 from ..errors import UserError
 
 Tree = Any
+OF_GROUPS = "params", "batch_stats", "opt_state", "ema"  # fields of the state that are by group
 
 
 @struct.dataclass
 class TrainState:
-    """The whole state of a run but for the loader's position. Every leaf of ``params``, ``batch_stats``, ``opt_state``
-    and ``ema`` has the member axis first; ``logits`` (members,) are the ensemble's weights before the softmax.
+    """The whole state of a run but for the loader's position. ``params``, ``batch_stats``, ``opt_state`` and ``ema``
+    are by group, every leaf with the member axis first; ``logits`` (member,) are the weights before the softmax.
     Leaves are JAX's arrays, NumPy's while a checkpoint is read, or shapes (``jax.eval_shape``).
     """
 
@@ -24,32 +26,34 @@ class TrainState:
     params: Tree
     batch_stats: Tree
     opt_state: Tree
-    ema: Tree | None  # average of ``params``; None when it is off
+    ema: Tree | None  # average of ``params`` of the groups that keep one; None where none does
     logits: Tree
     logits_opt_state: Tree
 
     @property
     def variables(self) -> dict[str, Tree]:
         """What predictions are made with: the averaged weights where there are any."""
-        params = self.params if self.ema is None else self.ema
+        params = self.params | (self.ema or {})
         return {"params": params, "batch_stats": self.batch_stats, "logits": self.logits}
 
 
 def create(
     variables: dict[str, Tree],
-    optimiser: optax.GradientTransformation,
+    optimisers: Mapping[str, optax.GradientTransformation],
     logits_optimiser: optax.GradientTransformation,
-    ema: bool,
+    averaged: Collection[str],
 ) -> TrainState:
-    """The state at step 0, from ``ensemble.init``'s variables."""
+    """The state at step 0, from ``ensemble.init``'s variables. ``optimisers`` by group; ``averaged`` groups have an
+    average of their weights.
+    """
     params, logits = variables["params"], variables["logits"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables["batch_stats"],
-        opt_state=optimiser.init(params),
+        opt_state={name: optimiser.init(params[name]) for name, optimiser in optimisers.items()},
         # A copy, for the step is given its state's memory and cannot be given the same piece twice.
-        ema=jax.tree.map(jnp.copy, params) if ema else None,
+        ema={name: jax.tree.map(jnp.copy, params[name]) for name in averaged} or None,
         logits=logits,
         logits_opt_state=logits_optimiser.init(logits),
     )

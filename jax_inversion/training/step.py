@@ -1,11 +1,10 @@
-"""The two jitted functions of training: one step, one batch of validation. Both are pure."""
+"""The jitted step of training, a pure function: every group of members learns from its part of a batch."""
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -16,8 +15,12 @@ from .. import ensemble, losses, models
 from ..config import Config
 from ..data.augment import augment
 from ..data.inputs import Inputs
+from ..ensemble import Group
 from ..resampling import resize
-from .state import TrainState
+from .samples import bases_in
+from .state import OF_GROUPS, TrainState
+
+GROUP_SEED = 1_000_003  # from one group's seed to the next
 
 Batch = Mapping[str, Array]  # as traced; NumPy's arrays may be given
 Metrics = dict[str, Array]
@@ -26,34 +29,63 @@ Metrics = dict[str, Array]
 def stream(seed: int, name: str, step: Array | int) -> PRNGKeyArray:
     """The random key of the stream ``name`` at ``step``; nothing else is drawn from, so a restart repeats.
 
-    Of the kind ``rbg``: the step compiles in half the time it needs with JAX's default, and draws noise faster.
+    Of JAX's default kind: on a CPU it draws normal numbers in half the time of ``rbg``, and a member's do not depend on
+    how many members there are.
     """
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl="rbg"), zlib.crc32(name.encode())), step)
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), step)
 
 
-def resize_base(base: Array | None, shape: tuple[int, ...]) -> Array | None:
-    """A coarse base model (..., gx, gz), whose cells cover the section, on ``shape`` cells."""
-    return None if base is None else resize(base, shape)
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A group, its settings and its optimiser."""
+
+    group: Group
+    config: Config
+    optimiser: optax.GradientTransformation
 
 
 def make_step(
-    config: Config, model: nn.Module, optimiser: optax.GradientTransformation, inputs: Inputs
+    seed: int, accumulate: int, trainings: Sequence[Training], inputs: Inputs
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The jitted ``step(state, batch) -> (state, metrics)``; the state that goes in is used up.
 
-    ``inputs`` are fitted to the store. ``batch`` holds ``gathers`` (member, batch, shot,
-    time, receiver), not normalised, ``velocity`` (member, batch, x, depth), perhaps ``base`` (member, batch, gx, gz).
-    Metrics have one value a member: every term of the loss, ``loss``, ``grad_norm`` (before clipping) and ``finite``.
+    ``inputs`` are fitted to the store. ``batch`` holds ``gathers`` (member, batch, shot, time, receiver), not
+    normalised, ``velocity`` (member, batch, x, depth), and for each base that networks correct ``base/<its name>``
+    (member, batch, gx, gz). Metrics have one value a member: every term of the loss, NaN where its group lacks it,
+    ``loss``, ``grad_norm`` (before clipping) and ``finite``. ``accumulate``: batches whose gradients make an update.
     """
-    survey = inputs.survey
+    updates = [
+        _make_update(seed + k * GROUP_SEED, accumulate, training, inputs) for k, training in enumerate(trainings)
+    ]
+    places = ensemble.parts([training.group for training in trainings])
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        new: dict[str, dict[str, Any]] = {name: {} for name in OF_GROUPS}
+        metrics: list[Metrics] = []
+        for training, update in zip(trainings, updates, strict=True):
+            name = training.group.name
+            own = {field: (getattr(state, field) or {}).get(name) for field in OF_GROUPS}
+            changed, figures = update(own, state.step, {key: array[places[name]] for key, array in batch.items()})
+            metrics.append(figures)
+            for field, value in changed.items():
+                if value is not None:
+                    new[field][name] = value
+        whole = {field: value or None if field == "ema" else value for field, value in new.items()}
+        return dataclasses.replace(state, step=state.step + 1, **whole), _side_by_side(metrics)
+
+    return jax.jit(step, donate_argnames="state")
+
+
+def _make_update(seed: int, accumulate: int, training: Training, inputs: Inputs) -> Callable[..., Any]:
+    """``update(own, step, batch) -> (own, metrics)`` of one group; ``own`` are its parts of the state, by field."""
+    survey, config, optimiser, model = inputs.survey, training.config, training.optimiser, training.group.model
     source_x = models.source_x(survey)
     prepare = _preparation(config, inputs)
-    seed, bounds = config.train.seed, (survey.v_min_km_s, survey.v_max_km_s)
+    bounds = survey.v_min_km_s, survey.v_max_km_s
 
-    def loss(params: Any, state: TrainState, gathers: Array, velocity: Array, base: Array | None):
-        variables = {"params": params, "batch_stats": state.batch_stats, "logits": state.logits}
-        key = stream(seed, "dropout", state.step)
-        predicted, changed = ensemble.apply_in_training(model, variables, gathers, source_x, key, base)
+    def loss(params: Any, batch_stats: Any, step: Array, gathers: Array, velocity: Array, base: Array | None):
+        network, key = {"params": params, "batch_stats": batch_stats}, stream(seed, "dropout", step)
+        predicted, changed = ensemble.apply_in_training(training.group, network, gathers, source_x, key, base)
         value, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, velocity)
         if config.loss.time:
             (found,) = changed["in_time"]["log_velocity"]
@@ -62,86 +94,47 @@ def make_step(
         # Members share no parameter: the gradient of the sum is each member's own.
         return value.sum(), (changed["batch_stats"], {"loss": value, **terms})
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        prepared = prepare(stream(seed, "augmentation", state.step), batch)
-        (_, (batch_stats, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, state, *prepared)
-        updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+    def update(own: Mapping[str, Any], step: Array, batch: Batch) -> tuple[dict[str, Any], Metrics]:
+        prepared = prepare(stream(seed, "augmentation", step), batch, bases_in(batch).get(training.group.base))
+        params = own["params"]
+        slope = jax.value_and_grad(loss, has_aux=True)
+        (_, (batch_stats, metrics)), gradients = slope(params, own["batch_stats"], step, *prepared)
+        updates, opt_state = optimiser.update(gradients, own["opt_state"], params)
+        params = optax.apply_updates(params, updates)
         norm = jax.vmap(optax.tree.norm)(gradients)
         metrics |= {"grad_norm": norm, "finite": jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)}
-        new = dataclasses.replace(
-            state,
-            step=state.step + 1,
-            params=params,
-            batch_stats=batch_stats,
-            opt_state=opt_state,
-            ema=average(state.ema, params, state.step + 1, config.train.ema_decay, config.train.accumulate),
-        )
-        return new, metrics
+        ema = average(own["ema"], params, step + 1, config.train.ema_decay, accumulate)
+        return {"params": params, "batch_stats": batch_stats, "opt_state": opt_state, "ema": ema}, metrics
 
-    return jax.jit(step, donate_argnames="state")
+    return update
 
 
-def make_validation(
-    config: Config, model: nn.Module, logits_optimiser: optax.GradientTransformation, inputs: Inputs
-) -> Callable[..., tuple[dict[str, Array], tuple[Any, Any]]]:
-    """The jitted ``validate(variables, learning, batch) -> (scores, learning)`` of one batch, without augmentation.
+def _side_by_side(metrics: Sequence[Metrics]) -> Metrics:
+    """The groups' metrics along one member axis."""
+    names = dict.fromkeys(name for figures in metrics for name in figures)
+    lacking = [jnp.full_like(figures["loss"], jnp.nan) for figures in metrics]
+    return {
+        name: jnp.concatenate([figures.get(name, nan) for figures, nan in zip(metrics, lacking, strict=True)])
+        for name in names
+    }
 
-    ``batch``: ``gathers`` (batch, shot, time, receiver), ``velocity`` (batch, x, depth), optionally ``base``, and
-    ``count``, how many of its samples are real; the others fill the batch up. Scores are means over the real samples:
-    ``loss`` and its terms, ``mape`` among them, of the ensemble under ``variables["logits"]``, ``members`` (member,),
-    each one's MAPE, and ``predicted`` (batch, x, depth).
 
-    ``learning`` is (logits, their optimiser's state). The ensemble's weights learn here and nowhere else: in a training
-    step every member sees other samples, so an average would need further forward passes, and on samples that the
-    members were fitted to it would prefer the one that overfits most. Validation has all members' predictions
-    of the same unseen samples at no cost. They are held constant, and each batch makes one gradient step on the loss of
-    their average. The scores are of the weights that the pass began with, so none is measured on what it was fitted to
-    in the same pass; that three numbers learn from validation samples at all is a bias far below the score's own.
+def _preparation(config: Config, inputs: Inputs) -> Callable[..., tuple[Any, Any, Any]]:
+    """``prepare(key, batch, base) -> (gathers, velocity, base)``: augmented, a key for each member and sample;
+    normalised.
     """
-    survey = inputs.survey
-    source_x = models.source_x(survey)
-    bounds = (survey.v_min_km_s, survey.v_max_km_s)
-
-    def validate(variables: Any, learning: tuple[Array, Any], batch: Batch) -> tuple[dict[str, Array], tuple[Any, Any]]:
-        truth = batch["velocity"]
-        gathers = inputs(batch["gathers"])
-        base = resize_base(batch.get("base"), truth.shape[-2:])
-        members = ensemble.predict(model, variables, gathers, source_x, base)
-        predicted = ensemble.combine(members, variables["logits"])
-        real = (jnp.arange(truth.shape[0]) < batch["count"]).astype(truth.dtype)
-
-        def mean(each: Array) -> Array:
-            return (real * each).sum() / real.sum()
-
-        def mape(guess: Array, truth: Array) -> Array:
-            return mean(jax.vmap(losses.mape)(guess, truth))
-
-        logits, opt_state = learning
-        slope = jax.grad(ensemble.weight_loss)(logits, members, truth, mape)
-        updates, opt_state = logits_optimiser.update(slope, opt_state, logits)
-        each = jax.vmap(mape, in_axes=(0, None))(members, truth)
-        loss, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, truth)
-        terms = jax.tree.map(mean, terms | {"loss": loss})
-        scores = {**terms, "members": each, "predicted": predicted}
-        return scores, (optax.apply_updates(logits, updates), opt_state)
-
-    return jax.jit(validate)
-
-
-def _preparation(config: Config, inputs: Inputs) -> Callable[[Array, Batch], tuple[Any, Any, Any]]:
-    """``prepare(key, batch) -> (gathers, velocity, base)``: augmented, a key for each member and sample; normalised."""
     survey = inputs.survey
     settings = config.augment if survey.has_mirror else dataclasses.replace(config.augment, mirror=0.0)
 
     def one(key: Array, gathers: Array, velocity: Array, base: Array | None) -> tuple[Any, Any, Any]:
         return augment(key, gathers, velocity, inputs.std, survey.dt_s, settings, base)
 
-    def prepare(key: Array, batch: Batch) -> tuple[Any, Any, Any]:
+    def prepare(key: Array, batch: Batch, base: Array | None) -> tuple[Any, Any, Any]:
         keys = jax.random.split(key, batch["gathers"].shape[:2])
-        arrays = keys, inputs.residual(batch["gathers"]), batch["velocity"], batch.get("base")
-        gathers, velocity, base = jax.vmap(jax.vmap(one))(*arrays)
-        return inputs.scaled(gathers), velocity, resize_base(base, velocity.shape[-2:])
+        arrays = keys, inputs.residual(batch["gathers"]), batch["velocity"], base
+        # The barrier: or noise is drawn again wherever it is used.
+        gathers, velocity, base = jax.lax.optimization_barrier(jax.vmap(jax.vmap(one))(*arrays))
+        return inputs.scaled(gathers), velocity, None if base is None else resize(base, velocity.shape[-2:])
 
     return prepare
 

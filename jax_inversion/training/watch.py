@@ -50,8 +50,10 @@ class Watch:
         figures = {"samples_per_s": samples / max(time.monotonic() - self.begun, 1e-9)}
         for name in fetched[0].keys() - {"finite"}:
             members = np.mean([metrics[name] for metrics in fetched], axis=0)
-            figures[f"train/{name}"] = float(members.mean())
-            figures |= {f"train/{name}/{k}": float(value) for k, value in enumerate(members)}
+            having = {k: float(value) for k, value in enumerate(members) if not np.isnan(value)}  # a group may lack it
+            if having:
+                figures[f"train/{name}"] = float(np.mean(list(having.values())))
+            figures |= {f"train/{name}/{k}": value for k, value in having.items()}
         self.seen += [(float(m["loss"].mean()), float(m["mape"].mean())) for m in fetched]
         self.pending = []
         return dict(sorted(figures.items()))
