@@ -116,7 +116,9 @@ def test_mean_is_weighted_and_spread_is_of_the_members():
 
 
 def test_one_member_has_no_spread():
-    assert not _predict(Even(), members=1)[1].any()
+    assert not _predict(Even(), members=1, mirror=False)[1].any()
+    _same(_predict(Even(), members=1)[1], np.zeros((3, *SURVEY.model_shape)))
+    assert _predict(Skew(), members=1)[1].max() > 0.01  # but for its mirrored copy
 
 
 def test_noise_copies_average_out_of_a_linear_model():

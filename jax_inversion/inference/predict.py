@@ -22,7 +22,8 @@ def make_predict(groups: Groups, inputs: Inputs, settings: InferConfig) -> Predi
 
     ``gathers`` (batch, shot, time, receiver) are decimated, as ``inputs`` take them; ``bases`` are by name the models
     (batch, nx, nz) that networks correct; ``key`` draws the noise. ``mean`` and ``spread`` are (batch, nx, nz) in
-    km/s: the weighted average of the members, and their standard deviation about their plain mean.
+    km/s: the weighted average of the members, and the standard deviation of their predictions, those from mirrored
+    gathers among them, about the plain mean of all.
 
     Each member's prediction is the average over the gathers as they are and ``noise_copies`` of them with noise of
     ``noise_level * std``, and with ``mirror`` over the mirror images of all those, mirrored back; a survey that is not
@@ -33,12 +34,13 @@ def make_predict(groups: Groups, inputs: Inputs, settings: InferConfig) -> Predi
     def members(variables: dict, residual: Array, bases: Mapping[str, Array]) -> Array:
         return ensemble.predict(groups, variables, inputs.scaled(residual), source_x, bases)
 
-    def both_ways(variables: dict, residual: Array, bases: Mapping[str, Array]) -> Array:
+    def each_way(variables: dict, residual: Array, bases: Mapping[str, Array]) -> Array:
+        """(way, member, batch, nx, nz)"""
         velocity = members(variables, residual, bases)
         if not (settings.mirror and survey.has_mirror):
-            return velocity
+            return velocity[None]
         flipped = {name: mirror_velocity(base) for name, base in bases.items()}
-        return (velocity + mirror_velocity(members(variables, mirror_gathers(residual), flipped))) / 2
+        return jnp.stack([velocity, mirror_velocity(members(variables, mirror_gathers(residual), flipped))])
 
     @jax.jit
     def predict(variables: dict, gathers: Array, bases: Mapping[str, Array], key: Array) -> tuple[Array, Array]:
@@ -46,12 +48,13 @@ def make_predict(groups: Groups, inputs: Inputs, settings: InferConfig) -> Predi
 
         def add_copy(total: Array, copy_key: Array) -> tuple[Array, None]:
             noise = settings.noise_level * inputs.std * jax.random.normal(copy_key, gathers.shape, gathers.dtype)
-            return total + both_ways(variables, residual + noise, bases), None
+            return total + each_way(variables, residual + noise, bases).mean(0), None
 
-        total = both_ways(variables, residual, bases)
+        ways = each_way(variables, residual, bases)
+        total = ways.mean(0)
         if settings.noise_copies:  # a scan, so that memory does not grow with the copies
             total, _ = jax.lax.scan(add_copy, total, jax.random.split(key, settings.noise_copies))
         velocity = total / (1 + settings.noise_copies)
-        return ensemble.combine(velocity, variables["logits"]), jnp.std(velocity, axis=0)
+        return ensemble.combine(velocity, variables["logits"]), jnp.std(ways, axis=(0, 1))
 
     return predict

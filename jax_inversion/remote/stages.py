@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import modal
+
 from .. import analyze as analyze_door
 from .. import config as configs
 from .. import pipeline as pipeline_door
@@ -22,6 +24,7 @@ from ..inference import scores as scoring
 from ..runs import Run
 from ..training import restore
 from .gpu import need_gpu
+from .lease import sole_trainer
 from .places import COMMAND, data_folder, inside, run_folder, run_name
 from .settings import settings
 from .submissions import publish, submission_of_best
@@ -58,11 +61,12 @@ def prepare(root: Path, config: str, run: str, overrides: str, data: str) -> Non
 
 
 def train(root: Path, config: str, run: str, overrides: str, data: str, commit: Callable[[], None]) -> None:
-    """Train or go on with a run; ``commit`` is called after each checkpoint."""
+    """Train or go on with a run, unless another call does; ``commit`` is called after each checkpoint."""
     folder = data_folder(root, data, run, "train")
     need_gpu()
     place = root / "models" / run
-    train_door.train(settings(root, config, overrides, folder), folder, place, on_checkpoint=commit)
+    with sole_trainer(place, modal.current_function_call_id(), commit) as kept:
+        train_door.train(settings(root, config, overrides, folder), folder, place, on_checkpoint=kept)
     best = restore(place).path
     print(f"{run}: trained; best checkpoint {best.relative_to(root)}; next: {COMMAND}generate_submission --run {run}")
     print(fetch_command(best, root))

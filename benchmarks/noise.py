@@ -1,0 +1,104 @@
+"""What noise in the gathers costs, and which floor of the whitening it asks for: a table as Markdown.
+
+    python benchmarks/noise.py --run runs/quickstart
+
+The test gathers of a run with noise added, of 1, 3 and 10 % of the root mean square of what the section adds to the
+background's response: white up to the Nyquist frequency of the decimated gathers, and the same below 5 Hz only. Rows:
+the run's ensemble; and kernel regression fitted anew to the run's training samples for each ``whiten_floor``, with and
+without the noise that training adds (``augment.noise``) in its training gathers.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy import signal
+
+from jax_inversion import config as configs
+from jax_inversion import regression, training
+from jax_inversion.data.folders import read_velocity
+from jax_inversion.inference.predictor import Predictor
+from jax_inversion.inference.scoring import find_truth
+from jax_inversion.inference.submit import test_samples
+from jax_inversion.metrics import mape
+from jax_inversion.resampling import cell_means
+from jax_inversion.runs import Run
+from jax_inversion.simulation import simulated_store
+from jax_inversion.training.base import base_input, fit_inputs
+from jax_inversion.training.samples import coarse_shape
+
+LEVELS = (0.01, 0.03, 0.10)
+LOW_HZ = 5.0
+FLOORS = (0.01, 0.03, 0.1, 0.3)
+CELLS_M = 5.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    options = parser.parse_args()
+    predictor, config = Predictor.load(options.run), configs.load(options.run / "config.toml")
+    samples = test_samples(predictor)
+    clean = np.concatenate([gathers for _, gathers in predictor.read(samples, 10)])
+    truth = find_truth(Run(options.run).data / "truth", predictor.survey)
+    models = {sample.id: read_velocity(sample, truth.survey) for sample in truth.samples}
+    shape = coarse_shape(predictor.survey, CELLS_M)
+    truths = np.stack([cell_means(models[sample.id], shape) for sample in samples])
+    sets = {"none": clean} | {
+        f"{kind} {100 * level:g} %": clean + noise(clean, predictor, level, kind)
+        for kind in ("white", "low")
+        for level in LEVELS
+    }
+
+    def row(name: str, predict: Callable[[np.ndarray], np.ndarray]) -> None:
+        scores = [np.mean([mape(p, t) for p, t in zip(predict(g), truths, strict=True)]) for g in sets.values()]
+        print(f"| {name} | " + " | ".join(f"{100 * score:.2f}" for score in scores) + " |", flush=True)
+
+    print(f"| MAPE (%) on {CELLS_M:g} m cells, {len(samples)} samples | " + " | ".join(sets) + " |")
+    print("| --- |" + " --: |" * len(sets))
+    row("ensemble of the run", lambda g: cell_means(by_batches(predictor, g), shape))
+    for floor in FLOORS:
+        changed = dataclasses.replace(config, preprocess=dataclasses.replace(config.preprocess, whiten_floor=floor))
+        for level in (0.0, config.augment.noise):
+            row(
+                f"kernel regression, floor {floor:g}, trained with noise {level:g}",
+                kernel(changed, options.run, level, shape),
+            )
+
+
+def noise(gathers: np.ndarray, predictor: Predictor, level: float, kind: str) -> np.ndarray:
+    """Of ``level`` times each sample's root mean square without the background."""
+    background = predictor.inputs.whitening.background
+    strength = np.sqrt(((gathers - background) ** 2).mean((1, 2, 3), keepdims=True))
+    white = np.random.default_rng(0).standard_normal(gathers.shape)
+    if kind == "low":
+        dt_s = predictor.restored.survey.dt_s
+        white = signal.sosfiltfilt(signal.butter(4, LOW_HZ, fs=1 / dt_s, output="sos"), white, axis=2)
+        white /= white.std()
+    return (level * strength * white).astype(np.float32)
+
+
+def by_batches(predictor: Predictor, gathers: np.ndarray) -> np.ndarray:
+    return np.concatenate([predictor.predict(gathers[k : k + 10])[0] for k in range(0, len(gathers), 10)])
+
+
+def kernel(
+    config: configs.Config, run: Path, level: float, shape: tuple[int, int]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Kernel regression fitted to the run's store, its gathers with noise of ``level`` times their deviation."""
+    section, survey = config.simulate, config.survey.with_interval(config.preprocess.dt_s)
+    how = {"geology": section.geology, "seed": section.seed, "simulator": config.simulator, "workers": section.workers}
+    coarse = coarse_shape(config.survey, config.train.spacing_m)
+    store = simulated_store(Run(run).store, section.train_count, survey, coarse, **how)
+    if level:
+        added = np.random.default_rng(1).standard_normal(store.gathers.shape, np.float32)
+        store = dataclasses.replace(store, gathers=store.gathers + level * store.std * added)
+    found = training.split(store, config.data.validation_fraction, config.data.split_seed)
+    base, inputs = training.fit_base(config, found), fit_inputs(config, found)
+    return lambda gathers: regression.predict(base.arrays, "kernel", base_input(config, gathers, inputs), shape)
+
+
+if __name__ == "__main__":
+    main()
