@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
+import scipy  # scipy.signal, which takes a second to import, comes when it is first used
 from jaxtyping import Array, Float
-from scipy import signal
 
 from ..arrays import Gathers
 from ..errors import UserError
@@ -67,15 +67,15 @@ def decimate(
         sections = _band_pass(step * dt_s, low_cut_hz, high_cut_hz)
         period = round(1 / ((low_cut_hz or high_cut_hz) * step * dt_s))  # the filter's memory, in rows
         padding = min(2 * period, kept.shape[-2] - 1)
-        kept = signal.sosfiltfilt(sections, kept, axis=-2, padlen=padding)
+        kept = scipy.signal.sosfiltfilt(sections, kept, axis=-2, padlen=padding)
     return np.ascontiguousarray(kept, np.float32)
 
 
 @functools.lru_cache
 def _low_pass(step: int) -> np.ndarray:
-    taps, beta = signal.kaiserord(STOPBAND_DB, (1 - PASSBAND) / step)
+    taps, beta = scipy.signal.kaiserord(STOPBAND_DB, (1 - PASSBAND) / step)
     window: Any = ("kaiser", beta)  # SciPy's own annotation knows names only
-    return np.asarray(signal.firwin(taps | 1, (1 + PASSBAND) / 2 / step, window=window), np.float32)
+    return np.asarray(scipy.signal.firwin(taps | 1, (1 + PASSBAND) / 2 / step, window=window), np.float32)
 
 
 @functools.lru_cache
@@ -90,7 +90,7 @@ def _band_pass(dt_s: float, low_cut_hz: float, high_cut_hz: float) -> np.ndarray
         band, kind = [low_cut_hz, high_cut_hz], "bandpass"
     else:
         band, kind = low_cut_hz or high_cut_hz, "highpass" if low_cut_hz else "lowpass"
-    return np.asarray(signal.butter(BUTTERWORTH_ORDER, band, kind, fs=1 / dt_s, output="sos"))
+    return np.asarray(scipy.signal.butter(BUTTERWORTH_ORDER, band, kind, fs=1 / dt_s, output="sos"))
 
 
 def scales(gathers: Gathers, std: float | Float[Array, ""], scaling: str) -> Float[Array, "*batch s 1 r"]:

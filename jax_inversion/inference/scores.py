@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
+import scipy
 
 from ..errors import UserError
 from ..metrics import mae, mape, mape_by_depth, rmse, ssim
@@ -125,7 +125,7 @@ def verdict(systems: Mapping[str, dict[str, Any]]) -> list[str]:
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return float(spearmanr(a, b).statistic)
+    return float(scipy.stats.spearmanr(a, b).statistic)
 
 
 def _ssim(prediction: np.ndarray, truth: np.ndarray, survey: Survey) -> float:
