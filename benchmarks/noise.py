@@ -31,7 +31,7 @@ from jax_inversion.training.samples import coarse_shape
 
 LEVELS = (0.01, 0.03, 0.10)
 LOW_HZ = 5.0
-FLOORS = (0.01, 0.03, 0.1, 0.3)
+FLOORS = (0.01, 0.03, 0.1)
 CELLS_M = 5.0
 
 

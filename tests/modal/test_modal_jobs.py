@@ -53,6 +53,7 @@ def test_one_command_goes_from_samples_to_a_scored_submission_on_the_local_disk(
     assert (local / "demo" / "submission.npz").read_bytes() == file.read_bytes()
     assert (local / "demo" / "report.html").stat().st_size > 10_000
     assert "modal volume get --force speed-structure-vol results/demo fetched/results/" in output
+    assert "12 samples packed in models/demo/store/train; next: modal run modal_jobs.py::train --run demo" in output
     assert "MAPE" in output
     assert (cloud.volume / "models/demo/wandb").is_dir()
     assert any((cloud.volume / "logs").glob("*_train_*.log"))
@@ -67,7 +68,8 @@ def preempt(local_modal, cloud, monkeypatch, command, end):
             task.proc.send_signal(end)
 
     monkeypatch.setattr(local_modal.LocalModal, "_kill", kill)
-    server, [(code, output)] = cloud.run(f"run modal_jobs.py::{command} --config tiny.toml", preempt_at_commit=1)
+    # The first commit says who trains, the second has a checkpoint.
+    server, [(code, output)] = cloud.run(f"run modal_jobs.py::{command} --config tiny.toml", preempt_at_commit=2)
     assert code == 0, output
     return [(name, status) for name, _, _, status in server.attempts], output
 
@@ -134,7 +136,7 @@ def test_resume_and_finish_insist_on_what_they_go_on_with(cloud, piped):
     assert finished != 0 and "no submission of its best epoch" in complaint
 
 
-def test_the_uploaded_zip_is_unpacked_looked_at_and_packed(cloud, empty_cloud, tmp_path):
+def test_the_uploaded_zip_is_unpacked_and_looked_at(cloud, empty_cloud, tmp_path):
     survey = configs.load(cloud.volume / "tiny.toml").survey
     with zipfile.ZipFile(tmp_path / "train.zip", "w") as archive:
         for file in (cloud.volume / "train").rglob("*.npy"):
@@ -144,19 +146,17 @@ def test_the_uploaded_zip_is_unpacked_looked_at_and_packed(cloud, empty_cloud, t
         f"volume put speed-structure-vol {tmp_path}/train.zip /",
         "run modal_jobs.py::unpack --archive train.zip --into train",
         "run modal_jobs.py::analyze_data --config tiny.toml",
-        "run modal_jobs.py::prepare --config tiny.toml --run one",
         "run modal_jobs.py --plan --config configs/quickstart.toml --simulated",
         cli_env={"SPEED_WANDB_SECRET": "key-of-mine", "SPEED_GPU": "H100:2"},
         secrets={"key-of-mine": {"WANDB_API_KEY": "secret"}},
     )
-    assert [code for code, _ in results] == [0] * 5, results
-    unpacked, analyzed, prepared, planned = (output for _, output in results[1:])
+    assert [code for code, _ in results] == [0] * 4, results
+    unpacked, analyzed, planned = (output for _, output in results[1:])
     assert "train/: 12 samples of train.zip" in unpacked
     assert "modal volume rm speed-structure-vol train.zip" in unpacked
     assert "12 of 16 samples have one" in analyzed and str(survey.gathers_shape[1:]) in analyzed
     assert "modal volume get --force speed-structure-vol results/analysis fetched/results/" in analyzed
     assert (empty_cloud.volume / "results/analysis/spectrum.png").stat().st_size > 1000
-    assert "12 samples packed in models/one/store/train; next: modal run modal_jobs.py::train --run one" in prepared
     assert "note: H100:2: training and inference use one GPU" in planned and "simulate_shard" in planned
 
 
