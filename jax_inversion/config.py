@@ -146,8 +146,8 @@ class Config:
 
         They are called after their networks, and where one is there already, after the base or by number too.
         """
-        own = dataclasses.replace(self, ensemble=EnsembleConfig(self.ensemble.members))
-        found = {own.model.name: own}
+        own: Config = dataclasses.replace(self, ensemble=EnsembleConfig(self.ensemble.members))
+        found: dict[str, Config] = {own.model.name: own}
         for k, group in enumerate(self.ensemble.group, 2):
             config = _group(own, group, f"ensemble.group {k - 1}")
             plain = config.model.name

@@ -86,7 +86,11 @@ def predict(groups: Groups, variables: Variables, gathers: Gathers, source_x: So
     def of_group(group: Group) -> Members:
         network = {name: variables[name][group.name] for name in ("params", "batch_stats")}
         base = bases.get(group.base)
-        return jax.vmap(lambda network: group.model.apply(network, gathers, source_x, base))(network)
+
+        def member(network: Variables) -> Any:
+            return group.model.apply(network, gathers, source_x, base)
+
+        return jax.vmap(member)(network)
 
     return jnp.concatenate([of_group(group) for group in groups])
 

@@ -120,11 +120,11 @@ def _member_rows(line: Mapping[str, int | float], settings: configs.Config) -> I
     number = 0
     for name, group in settings.groups().items():
         members = range(number, number := number + group.ensemble.members)
-        weights = [line.get(f"ensemble/weight/{k}") for k in members]
-        if (mape := line.get(f"validation/mape/{name}")) is not None and None not in weights:
+        weights = [line[key] for k in members if (key := f"ensemble/weight/{k}") in line]
+        if (mape := line.get(f"validation/mape/{name}")) is not None:
             yield f"group {name}", _percent(mape), f"{sum(weights):.3f}"
-        for k, weight in zip(members, weights, strict=True):
-            if (mape := line.get(f"validation/mape/{k}")) is not None and weight is not None:
+        for k, weight in zip(members, weights, strict=False):
+            if (mape := line.get(f"validation/mape/{k}")) is not None:
                 yield f"member {k}, {name}", _percent(mape), f"{weight:.3f}"
 
 
