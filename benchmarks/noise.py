@@ -45,7 +45,7 @@ def main() -> None:
     truth = find_truth(Run(options.run).data / "truth", predictor.survey)
     models = {sample.id: read_velocity(sample, truth.survey) for sample in truth.samples}
     shape = coarse_shape(predictor.survey, CELLS_M)
-    truths = np.stack([cell_means(models[sample.id], shape) for sample in samples])
+    truths = cell_means((models[sample.id] for sample in samples), shape)
     sets = {"none": clean} | {
         f"{kind} {100 * level:g} %": clean + noise(clean, predictor, level, kind)
         for kind in ("white", "low")
