@@ -19,14 +19,17 @@ from scipy import signal
 from jax_inversion import config as configs
 from jax_inversion import regression, training
 from jax_inversion.data.folders import read_velocity
+from jax_inversion.data.inputs import from_arrays
+from jax_inversion.data.rows import Store
 from jax_inversion.inference.predictor import Predictor
 from jax_inversion.inference.scoring import find_truth
 from jax_inversion.inference.submit import test_samples
 from jax_inversion.metrics import mape
 from jax_inversion.resampling import cell_means
 from jax_inversion.runs import Run
-from jax_inversion.simulation import simulated_store
-from jax_inversion.training.base import base_input, fit_inputs
+from jax_inversion.sections import EnsembleConfig
+from jax_inversion.train import open_store
+from jax_inversion.training.base import base_input
 from jax_inversion.training.samples import coarse_shape
 
 LEVELS = (0.01, 0.03, 0.10)
@@ -59,13 +62,14 @@ def main() -> None:
     print(f"| MAPE (%) on {CELLS_M:g} m cells, {len(samples)} samples | " + " | ".join(sets) + " |")
     print("| --- |" + " --: |" * len(sets))
     row("ensemble of the run", lambda g: cell_means(by_batches(predictor, g), shape))
+    store = open_store(config, None, options.run)
+    added = np.random.default_rng(1).standard_normal(store.gathers.shape, np.float32)
+    noisy = dataclasses.replace(store, gathers=store.gathers + config.augment.noise * store.std * added)
+    alone = dataclasses.replace(config, ensemble=EnsembleConfig(1))  # no base of other groups need be fitted
     for floor in FLOORS:
-        changed = dataclasses.replace(config, preprocess=dataclasses.replace(config.preprocess, whiten_floor=floor))
-        for level in (0.0, config.augment.noise):
-            row(
-                f"kernel regression, floor {floor:g}, trained with noise {level:g}",
-                kernel(changed, options.run, level, shape),
-            )
+        changed = dataclasses.replace(alone, preprocess=dataclasses.replace(config.preprocess, whiten_floor=floor))
+        row(f"kernel regression, floor {floor:g}", kernel(changed, store, shape))
+        row(f"kernel regression, floor {floor:g}, trained with noise", kernel(changed, noisy, shape))
 
 
 def noise(gathers: np.ndarray, predictor: Predictor, level: float, kind: str) -> np.ndarray:
@@ -84,20 +88,12 @@ def by_batches(predictor: Predictor, gathers: np.ndarray) -> np.ndarray:
     return np.concatenate([predictor.predict(gathers[k : k + 10])[0] for k in range(0, len(gathers), 10)])
 
 
-def kernel(
-    config: configs.Config, run: Path, level: float, shape: tuple[int, int]
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Kernel regression fitted to the run's store, its gathers with noise of ``level`` times their deviation."""
-    section, survey = config.simulate, config.survey.with_interval(config.preprocess.dt_s)
-    how = {"geology": section.geology, "seed": section.seed, "simulator": config.simulator, "workers": section.workers}
-    coarse = coarse_shape(config.survey, config.train.spacing_m)
-    store = simulated_store(Run(run).store, section.train_count, survey, coarse, **how)
-    if level:
-        added = np.random.default_rng(1).standard_normal(store.gathers.shape, np.float32)
-        store = dataclasses.replace(store, gathers=store.gathers + level * store.std * added)
-    found = training.split(store, config.data.validation_fraction, config.data.split_seed)
-    base, inputs = training.fit_base(config, found), fit_inputs(config, found)
-    return lambda gathers: regression.predict(base.arrays, "kernel", base_input(config, gathers, inputs), shape)
+def kernel(config: configs.Config, store: Store, shape: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Kernel regression fitted to the training samples of ``store``."""
+    samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
+    arrays = training.fit_base(config, samples).arrays
+    inputs = from_arrays(config.preprocess, store.survey, store.std, arrays)
+    return lambda gathers: regression.predict(arrays, "kernel", base_input(config, gathers, inputs), shape)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
@@ -22,96 +23,18 @@ from .files import write_aside
 from .losses import LossConfig
 from .models import NETWORKS, InversionConfig, Network
 from .physics.settings import SimulatorConfig
-from .ranges import Count, CountOrZero, Fraction, NonNegative, Positive, Share
-from .regression import BaseConfig, BaseName
+from .regression import BaseConfig
+from .sections import (
+    OWN_TRAINING,
+    DataConfig,
+    EnsembleConfig,
+    GroupConfig,
+    InferConfig,
+    SimulateConfig,
+    TrackConfig,
+    TrainConfig,
+)
 from .survey import CHALLENGE, Survey
-
-
-@dataclass(frozen=True)
-class SimulateConfig:
-    """Data that the pipeline makes for itself when it is given none."""
-
-    train_count: CountOrZero = 0
-    test_count: CountOrZero = 0
-    seed: CountOrZero = 0
-    geology: str = "marine"
-    workers: CountOrZero = 0  # processes; 0: one a core
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where samples lie and which of them validate."""
-
-    root: str = ""  # a folder with train/ and test/
-    source: Literal["folders", "simulated"] = "folders"  # of training samples; simulated ones need no folder
-    validation_fraction: Fraction = 0.1
-    split_seed: CountOrZero = 0
-    skip_bad: bool = False
-
-
-@dataclass(frozen=True)
-class GroupConfig:
-    """Members of another kind than the preset's own, an ``[[ensemble.group]]``: what differs from the preset."""
-
-    members: Count = 1
-    base: BaseName | None = None  # what they correct; None: what the others do
-    model: dict[str, Any] = field(default_factory=dict)  # with another ``name`` its own defaults hold, not the preset's
-    augment: dict[str, Any] = field(default_factory=dict)
-    loss: dict[str, Any] = field(default_factory=dict)
-    train: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EnsembleConfig:
-    """``members`` of the preset's own [model], and groups of others beside them; one vector of weights over all."""
-
-    members: Count = 3
-    # The training samples that a member sees: all; as many, drawn with replacement; all but its own part of them.
-    resample: Literal["none", "bootstrap", "fold"] = "none"
-    group: tuple[GroupConfig, ...] = ()
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    epochs: Count = 100
-    batch_size: Count = 4  # samples a member and step
-    spacing_m: NonNegative = 0.0  # of the grid that the loss is taken on; 0: the survey's own
-    accumulate: Count = 1  # steps whose gradients make one update
-    optimiser: Literal["adamw", "muon"] = "adamw"
-    learning_rate: Positive = 1e-4
-    warmup_fraction: Fraction = 0.05
-    final_fraction: Share = 0.0  # of the learning rate, at the end of the cosine
-    weight_decay: NonNegative = 1e-2
-    clip_norm: Positive = 1.0
-    ema_decay: Fraction = 0.0  # 0: no average of the weights
-    checkpoint_every: Count = 10  # epochs between kept checkpoints
-    validate_every: Count = 1  # epochs
-    seed: CountOrZero = 0
-
-
-@dataclass(frozen=True)
-class InferConfig:
-    batch_size: Count = 4
-    mirror: bool = True
-    noise_copies: CountOrZero = 0
-    noise_level: NonNegative = 0.0  # in units of the data's standard deviation
-    smoothing_m: NonNegative = 0.0  # standard deviation of the Gaussian
-    clip: bool = True
-
-    def __post_init__(self) -> None:
-        if self.noise_copies and not self.noise_level:
-            raise UserError("infer.noise_copies without infer.noise_level would average equal predictions; set both")
-        if self.noise_level and not self.noise_copies:
-            raise UserError("infer.noise_level acts on infer.noise_copies alone, and there are none; set both")
-
-
-@dataclass(frozen=True)
-class TrackConfig:
-    """wandb: ``auto`` is online where a key is set and offline elsewhere."""
-
-    wandb: Literal["auto", "online", "offline", "off"] = "auto"
-    project: str = "jax-inversion"
-    figure_every: Count = 10  # epochs
 
 
 @dataclass(frozen=True)
@@ -141,6 +64,7 @@ class Config:
         """Of all groups."""
         return self.ensemble.members + sum(group.members for group in self.ensemble.group)
 
+    @cached_property
     def groups(self) -> "dict[str, Config]":
         """A configuration of its own, without further groups, for each group of members: the preset's own first.
 
@@ -155,11 +79,6 @@ class Config:
             found[next(name for name in names if name not in found)] = config
         return found
 
-
-# What of [train] a group's optimiser is made of; the rest is of the run.
-OWN_TRAINING = (
-    "optimiser", "learning_rate", "warmup_fraction", "final_fraction", "weight_decay", "clip_norm", "ema_decay",
-)  # fmt: skip
 
 _ADAPTER = TypeAdapter(Config)
 _SECTIONS: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "model"}
@@ -181,7 +100,7 @@ def from_dict(values: Mapping[str, Any], where: str = "config") -> Config:
         values["model"] = {"name": _DEFAULT_NETWORK} | values["model"]
     try:
         config = _ADAPTER.validate_python(values)
-        config.groups()  # refuses what is wrong in one of them
+        _ = config.groups  # refuses what is wrong in one of them
         return config
     except ValidationError as error:
         first = error.errors()[0]

@@ -10,7 +10,10 @@ import os
 import re
 import shutil
 import stat
+import struct
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ import numpy as np
 
 from .errors import RunError, UserError
 
+# What zipfile raises for an archive that is not whole, or not one.
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError)
 _PARTIAL = ".partial"
 _UNSYNCABLE = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # what file systems answer that have no fsync for it
 _BAD_ENDS = {

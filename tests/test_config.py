@@ -121,7 +121,7 @@ def test_groups_are_the_preset_with_what_they_change_and_have_names():
         }
     )
     assert found.total_members == 5
-    groups = found.groups()
+    groups = found.groups
     assert list(groups) == ["traveltime", "traveltime_linear", "inversion", "traveltime_4"]
     own, linear, inversion, _ = groups.values()
     assert [g.base.regression for g in groups.values()] == ["kernel", "linear", "kernel", "linear"]

@@ -10,7 +10,7 @@ DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "score", "pipelin
 LEVELS = {
     0: ("arrays", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
     1: ("geology", "physics", "data", "models", "regression", "losses", "metrics"),
-    2: ("backgrounds", "config", "runs", "ensemble"),
+    2: ("backgrounds", "config", "ensemble", "runs", "sections"),
     3: ("simulation", "training", "inference"),
     4: ("plots", "cli"),
     5: (*DOORS, "__main__", "__init__"),
@@ -22,6 +22,7 @@ LEVEL = {room: level for level, rooms in LEVELS.items() for room in rooms}
 SIDEWAYS = {
     *((room, name) for room in LEVELS[0] for name in ("arrays", "errors", "files", "ranges")),
     ("metrics", "losses"),
+    ("config", "sections"),
     ("inference", "training"),
     ("cli", "former_names"),
     *(("pipeline", door) for door in DOORS),

@@ -8,7 +8,7 @@ import pytest
 from jax_inversion import config, score
 from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
-from jax_inversion.inference.scores import spread_against_error, spread_words, summarise, table, verdict
+from jax_inversion.inference.scores import compare_spread, spread_against_error, spread_words, summarise, table, verdict
 from jax_inversion.inference.submission import SubmissionWriter, spread_path
 from jax_inversion.survey import Survey
 
@@ -122,13 +122,13 @@ def test_spread_is_set_against_the_error():
     rng = np.random.default_rng(0)
     truth, spread = np.full((40, 60), 2.0), rng.uniform(0.1, 0.5, (3, 40, 60)) * np.array([1, 2, 3])[:, None, None]
     honest = [(truth, truth + s * rng.standard_normal(s.shape), s) for s in spread]
-    found = spread_against_error(honest)
+    found = spread_against_error([compare_spread(*sample) for sample in honest])
     assert 0.3 < found["cells"] < 0.9 and found["samples"] == pytest.approx(1.0)
     assert found["mean"] == pytest.approx(spread.mean()) and found["rms_error"] == pytest.approx(0.66, rel=0.1)
-    exact = spread_against_error([(truth, truth + s, s) for s in spread])
+    exact = spread_against_error([compare_spread(truth, truth + s, s) for s in spread])
     assert exact["cells"] == pytest.approx(1.0)
     assert "rank correlation with the error 1.00 over cells, 1.00 over samples" in spread_words(exact)
-    flat = spread_against_error([(truth, truth + 1, 0 * truth)])
+    flat = spread_against_error([compare_spread(truth, truth + 1, 0 * truth)])
     assert flat["cells"] is None and flat["samples"] is None and spread_words(flat) == "" == spread_words(None)
 
 

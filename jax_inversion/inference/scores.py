@@ -1,7 +1,7 @@
 """Predicted models against the truth: the figures that `score` prints and the report shows."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,21 +49,24 @@ def summarise(triples: Iterable[tuple[str, np.ndarray, np.ndarray]], survey: Sur
     }
 
 
-def spread_against_error(triples: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, float | None]:
-    """How well the members' spread tells where the average errs, of (truth, prediction, spread), each (x, depth) km/s.
+def compare_spread(truth: np.ndarray, prediction: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What ``spread_against_error`` needs of one sample, each (x, depth) km/s: spread and absolute error of some cells,
+    (2, cell), and the means of spread, error and its square.
+    """
+    both = np.stack([spread, np.abs(prediction - truth)])
+    return both[:, ::_SOME, ::_SOME].reshape(2, -1), np.array([*both.mean((1, 2)), np.mean(both[1] ** 2)])
+
+
+def spread_against_error(compared: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float | None]:
+    """How well the members' spread tells where the average errs, of samples that ``compare_spread`` looked at.
 
     Spearman's rank correlation of spread and absolute error: ``cells`` over cells (some of each sample), ``samples``
     over the samples' means; None where all spreads are equal. ``mean`` of the spread and ``rms_error``, km/s: the
     second is about the first's size where members differ as they err.
     """
-    cells, means = [], []
-    for truth, prediction, spread in triples:
-        both = np.stack([spread, np.abs(prediction - truth)])
-        cells.append(both[:, ::_SOME, ::_SOME].reshape(2, -1))
-        means.append([*both.mean((1, 2)), np.mean(both[1] ** 2)])
-    each = np.array(means)
+    each = np.array([means for _, means in compared])
     return {
-        "cells": _rank_correlation(*np.concatenate(cells, axis=1)),
+        "cells": _rank_correlation(*np.concatenate([cells for cells, _ in compared], axis=1)),
         "samples": _rank_correlation(each[:, 0], each[:, 1]),
         "mean": float(each[:, 0].mean()),
         "rms_error": float(np.sqrt(each[:, 2].mean())),

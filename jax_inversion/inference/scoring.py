@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..npy import header_of
 from ..progress import track
 from ..survey import CHALLENGE, Survey
-from .scores import spread_against_error, summarise
+from .scores import compare_spread, spread_against_error, summarise
 from .submission import read_spread, read_submission
 
 log = logging.getLogger(__name__)
@@ -46,23 +46,19 @@ def score(truth: Truth, submission: Path | str) -> dict[str, Any]:
 
     ``UserError`` where it does not hold exactly the truth's ids, or a model is not as it should be.
     """
-    with read_submission(submission) as found:
+    shape, compared = truth.survey.model_shape, []
+    with read_submission(submission) as found, read_spread(submission) as spreads:
         found.check_ids([sample.id for sample in truth.samples])
 
         def triples() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
             for sample in track(truth.samples, len(truth.samples), "scoring"):
-                prediction = found.read(sample.id, truth.survey.model_shape)
-                yield sample.id, read_velocity(sample, truth.survey), prediction
+                model, prediction = read_velocity(sample, truth.survey), found.read(sample.id, shape)
+                if spreads is not None:
+                    compared.append(compare_spread(model, prediction, spreads.read(sample.id, shape)))
+                yield sample.id, model, prediction
 
         scores = summarise(triples(), truth.survey)
-        with read_spread(submission) as spreads:
-            if spreads is not None:
-                shape = truth.survey.model_shape
-                scores["spread"] = spread_against_error(
-                    (read_velocity(sample, truth.survey), found.read(sample.id, shape), spreads.read(sample.id, shape))
-                    for sample in truth.samples
-                )
-        return scores
+    return scores | ({"spread": spread_against_error(compared)} if compared else {})
 
 
 def ranked(scores: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Sample]:

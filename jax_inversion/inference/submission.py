@@ -6,9 +6,7 @@ Written and read one sample at a time, so that memory does not grow with the num
 import collections
 import contextlib
 import json
-import struct
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,10 @@ from .. import npy
 from ..arrays import Velocity
 from ..data.folders import PLAUSIBLE_KM_S
 from ..errors import UserError
-from ..files import check_writable, open_plain, write_aside
+from ..files import DAMAGED_ZIP, check_writable, open_plain, write_aside
 from ..survey import Survey
 
-_DAMAGE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
+_DAMAGE = (*DAMAGED_ZIP, OSError, RuntimeError)
 _ENCRYPTED = 0x1  # of an entry's flags: APPNOTE.TXT, 4.4.4
 
 
@@ -146,7 +144,7 @@ def read_submission(path: Path | str) -> Iterator[Submission]:
             raise UserError(f"{path}: no such file; `infer` writes submissions") from None
         except PermissionError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-        except (*_DAMAGE, NotImplementedError) as error:
+        except _DAMAGE as error:
             raise UserError(f"{path}: not a readable .npz, or a truncated one ({error})") from None
         yield Submission(path, archive)
 

@@ -72,7 +72,7 @@ def _summary(settings: configs.Config) -> str:
     members = " and ".join(
         f"{group.ensemble.members} members of {group.model.name!r}"
         + ("" if group.base.regression == "none" else f" on {TITLES[group.base.regression]}")
-        for group in settings.groups().values()
+        for group in settings.groups.values()
     )
     return (
         f"{members}, {train.epochs} epochs of batches of "
@@ -118,7 +118,7 @@ def _training_words(lines: Sequence[Mapping[str, int | float]], settings: config
 def _member_rows(line: Mapping[str, int | float], settings: configs.Config) -> Iterator[tuple[str, str, str]]:
     """What each group and each of its members scores alone, and its weight in the average."""
     number = 0
-    for name, group in settings.groups().items():
+    for name, group in settings.groups.items():
         members = range(number, number := number + group.ensemble.members)
         weights = [line[key] for k in members if (key := f"ensemble/weight/{k}") in line]
         if (mape := line.get(f"validation/mape/{name}")) is not None:

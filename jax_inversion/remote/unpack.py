@@ -1,18 +1,16 @@
 """The challenge's zip files, unpacked on the volume: suspicious of the archive, fit to be run again."""
 
 import shutil
-import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
-from ..files import need_space, open_plain, size_text, write_aside
+from ..files import DAMAGED_ZIP, need_space, open_plain, size_text, write_aside
 from ..progress import track
 
 LARGEST = 1 << 30  # bytes of one file; the challenge's have 1.2 and 3 million
 _ENCRYPTED = 0x1  # of an entry's flags: APPNOTE.TXT, 4.4.4
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError)
 
 
 def unpack(archive: Path, into: Path) -> int:
@@ -34,7 +32,7 @@ def unpack(archive: Path, into: Path) -> int:
             for place, entry in track(wanted.items(), len(wanted), f"unpacking {archive.name}", unit="file"):
                 if not _same_contents(into / place, entry):
                     _extract(source, entry, into / place, archive)
-    except _DAMAGE as error:
+    except DAMAGED_ZIP as error:
         raise UserError(f"{archive}: not a whole zip file ({error}); upload it again") from None
     return len({place.parent for place in wanted})
 
@@ -86,5 +84,5 @@ def _extract(source: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, archiv
     try:
         with source.open(entry) as packed, write_aside(path, durable=False) as aside, open(aside, "wb") as file:
             shutil.copyfileobj(packed, file, 1 << 20)
-    except _DAMAGE as error:
+    except DAMAGED_ZIP as error:
         raise UserError(f"{archive}: {entry.filename} is damaged ({error}); upload it again") from None

@@ -44,7 +44,7 @@ def groups(config: Config, survey: Survey, shape: tuple[int, int] | None = None)
 
     return [
         ensemble.Group(name, model(settings), settings.ensemble.members, settings.base.regression)
-        for name, settings in config.groups().items()
+        for name, settings in config.groups.items()
     ]
 
 
@@ -61,7 +61,7 @@ def assemble(
     the models that they are validated on, where these are not on the survey's own cells.
     """
     settings, survey = config.train, inputs.survey
-    updates, own = -(-steps // settings.accumulate), config.groups()
+    updates, own = -(-steps // settings.accumulate), config.groups
     rates = {
         name: optimiser.schedule(c.train.learning_rate, updates, c.train.warmup_fraction, c.train.final_fraction)
         for name, c in own.items()

@@ -62,7 +62,7 @@ def fit_base(config: Config, samples: Samples, path: Path | None = None) -> Base
 
 def corrected(config: Config) -> list[str]:
     """Names of the baselines that networks correct, of one group or another."""
-    return sorted({settings.base.regression for settings in config.groups().values()} - {ensemble.NONE})
+    return sorted({settings.base.regression for settings in config.groups.values()} - {ensemble.NONE})
 
 
 def base_input(config: Config, gathers: np.ndarray, inputs: Inputs) -> np.ndarray:
