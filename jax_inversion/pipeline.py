@@ -84,7 +84,10 @@ def simulated_sets(config: Config, data: Path) -> list[dict[str, Any]]:
     train_set = {"out": data / "train", "count": section.train_count, "seed": section.seed, "truth": True}
     # Another seed, so that a larger training set never reaches into the test set.
     test_set = {"out": data / "test", "count": section.test_count, "seed": section.seed + 1, "truth": data / "truth"}
-    return [part | {"geology": section.geology} for part in (train_set, test_set)]
+    return [
+        train_set | {"geology": section.geology},
+        test_set | {"geology": section.test_geology or section.geology},
+    ]
 
 
 def _simulated(config: Config, run: Run) -> Path:

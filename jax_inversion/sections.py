@@ -21,6 +21,7 @@ class SimulateConfig:
     test_count: CountOrZero = 0
     seed: CountOrZero = 0
     geology: str = "marine"
+    test_geology: str = ""  # of the test samples; empty: as the others
     workers: CountOrZero = 0  # processes; 0: one a core
 
 

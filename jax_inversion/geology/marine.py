@@ -15,10 +15,31 @@ def marine(key: jax.Array, survey: Survey) -> Velocity:
     Lengths are fractions of the section's depth and velocities of the survey's range, chosen to meet the published
     statistics of the challenge (mean 2.78, standard deviation 0.93, median 2.93 km/s) and the look of its family.
     """
+    return _section(key, survey)
+
+
+def varied(key: jax.Array, survey: Survey) -> Velocity:
+    """A marine section of a wider family, (x, depth) in km/s: beds from a half to four times as thick, of half to twice
+    the contrast, about trends that bend and end further from the mean. For training that is to meet other geologies.
+    """
+    k_section, k_sizes = jax.random.split(key)
+    thickness, contrast = draws.uniforms(k_sizes, (-1.0, 2.0), (-1.0, 1.0))
+    return _section(k_section, survey, 2.0**thickness, 2.0**contrast, trend_spread=1.8)
+
+
+def _section(
+    key: jax.Array,
+    survey: Survey,
+    thickness: float | Float[Array, ""] = 1.0,
+    contrast: float | Float[Array, ""] = 1.0,
+    trend_spread: float = 1.0,
+) -> Velocity:
+    """Water over rock whose beds have ``thickness`` and ``contrast`` times those of the challenge's family."""
     k_floor, k_strata, k_beds, k_trend = jax.random.split(key, 4)
     floor_m, shape = sea_floor(k_floor, survey)
     coordinate_m = structure(k_strata, survey, shape)
-    rock = sediments.beds(k_beds, survey, coordinate_m) + sediments.trend(k_trend, survey, coordinate_m, floor_m)
+    rock = sediments.beds(k_beds, survey, coordinate_m, 0.0046 * thickness, 0.04 * contrast)
+    rock += sediments.trend(k_trend, survey, coordinate_m, floor_m, trend_spread)
     return under_water(jnp.clip(rock, survey.v_min_km_s, survey.v_max_km_s), floor_m, survey)
 
 

@@ -7,11 +7,12 @@ import jax
 from ..arrays import Velocity
 from ..survey import Survey
 from .land import faulted, folded, layered
-from .marine import marine
+from .marine import marine, varied
 from .salt import salt
 
 PRESETS: dict[str, Callable[[jax.Array, Survey], Velocity]] = {
     "marine": marine,
+    "varied": varied,
     "layered": layered,
     "folded": folded,
     "faulted": faulted,

@@ -55,7 +55,7 @@ def backward_turn(loop: Leapfrog, g: Array, fields: tuple, images: Array, terms:
     fields, terms = lax.fori_loop(0, loop.layout.turn, triple, (fields, terms))
     for field, difference in zip(fields[3 - kept.shape[0] : 3], kept, strict=True):
         field = loop.inside(field)
-        images = images + field * _unpacked(difference[..., : field.shape[-1]], field.dtype)
+        images = images + field * unpacked(difference[..., : field.shape[-1]], field.dtype)
     return fields, images, terms
 
 
@@ -166,5 +166,5 @@ def _packed(field: Array, layout: Layout) -> Array:
     return lax.bitcast_convert_type(field.astype(jnp.bfloat16), jnp.uint16) if layout.keep_half else field
 
 
-def _unpacked(kept: Array, dtype: jnp.dtype) -> Array:
+def unpacked(kept: Array, dtype: jnp.dtype) -> Array:
     return lax.bitcast_convert_type(kept, jnp.bfloat16).astype(dtype) if kept.dtype == jnp.uint16 else kept

@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,29 +67,54 @@ def simulate(
     source or receiver in the absorbing layer, before anything is compiled. Under ``jit``, ``grad`` or ``vmap`` the
     model's values are not known; the survey's slowest and fastest velocities are then checked.
     """
-    velocity = _floats(velocity_km_s)
-    plan = Plan(
+    ready = prepare(
+        velocity_km_s,
         survey,
-        float(spacing_m),
-        step_s,
-        order,
-        free_surface,
-        reference,
-        boundary,
-        windows,
-        time_correction,
-        keep_every_s,
-        keep_half,
-        memory,
-        given_wavelet=wavelet is not None,
-        threads=xla_threads(),
+        spacing_m=float(spacing_m),
+        given_step_s=step_s,
+        order=order,
+        free_surface=free_surface,
+        reference=reference,
+        boundary=boundary,
+        windows=windows,
+        time_correction=time_correction,
+        keep_every_s=keep_every_s,
+        keep_half=keep_half,
+        memory=memory,
+        wavelet=wavelet,
+        background=background,
+        background_km_s=background_km_s,
     )
+    return _simulate(*ready)
+
+
+class Ready(NamedTuple):
+    """All that a run needs, checked. ``correction`` is what the reference's background has more than this run's."""
+
+    velocity_km_s: Velocity
+    plan: Plan
+    wavelet: Array | np.ndarray | None
+    correction: Array | None
+
+
+def prepare(
+    velocity_km_s: Shaped[Array | np.ndarray, "*batch x depth"],
+    survey: Survey,
+    *,
+    wavelet: Float[Array | np.ndarray, " nt"] | None,
+    background: Float[Array | np.ndarray, "shot time receiver"] | None,
+    background_km_s: float | None,
+    **how: Any,
+) -> Ready:
+    """Arguments of ``simulate``, ``how`` by the names of ``Plan``; raises what ``simulate`` raises."""
+    velocity = _floats(velocity_km_s)
+    plan = Plan(survey, given_wavelet=wavelet is not None, threads=xla_threads(), **how)
     _check(velocity, plan, wavelet)
     correction = None
     if background is not None:
         slow_km_s = survey.v_min_km_s if background_km_s is None else float(background_km_s)
         correction = _correction(background, slow_km_s, plan, wavelet, velocity.dtype)
-    return _simulate(velocity, plan, wavelet, correction)
+    return Ready(velocity, plan, wavelet, correction)
 
 
 def _correction(
@@ -118,14 +144,9 @@ def _homogeneous(km_s: float, plan: Plan, wavelet: tuple[bytes, str] | None, dty
 def _simulate(
     velocity_km_s: Velocity, plan: Plan, wavelet: Array | np.ndarray | None, correction: Array | None
 ) -> Float[Array, "*batch shot time receiver"]:
-    like = partial(jnp.asarray, dtype=velocity_km_s.dtype)
-    wavelet = like(plan.ricker[0] if wavelet is None else wavelet)
     spectra = trace_spectra(velocity_km_s, plan, wavelet if plan.given_wavelet else None)
-    sampled = jnp.moveaxis(jnp.tensordot(like(plan.trace_matrices[1]), spectra, 1), 0, -2)
-    same = jnp.einsum("t,sR->stR", wavelet, like(plan.near_field))  # whatever the model
-    if correction is not None:
-        same += like(correction)
-    return sampled + jnp.expand_dims(same, tuple(range(sampled.ndim - 3)))
+    same = whatever_the_model(plan, wavelet, correction, velocity_km_s.dtype)
+    return sampled(spectra, plan) + jnp.expand_dims(same, tuple(range(spectra.ndim - 3)))
 
 
 @partial(jax.jit, static_argnames=("plan",))
@@ -133,15 +154,42 @@ def trace_spectra(
     velocity_km_s: Velocity, plan: Plan, wavelet: Array | None
 ) -> Float[Array, "part *batch shot receiver"]:
     """Real and imaginary parts of the traces' spectra, which ``dispersion.synthesis`` turns into samples."""
-    like = partial(jnp.asarray, dtype=velocity_km_s.dtype)
+    terms = source_terms(plan, wavelet, velocity_km_s.dtype)
+    return spectra_of(propagate(medium(velocity_km_s, plan), acquisition(terms, plan), plan.layout), plan)
+
+
+def source_terms(plan: Plan, wavelet: Array | np.ndarray | None, dtype: jnp.dtype) -> Float[Array, " step"]:
+    """One term a step, of the wavelet or of the survey's Ricker."""
     if wavelet is None:
-        terms = like(plan.ricker[1])
-    else:
-        forth, back = map(like, plan.source_matrices)
-        terms = back @ (forth @ wavelet)
-    record = propagate(medium(velocity_km_s, plan), acquisition(terms, plan), plan.layout)
-    traces = jnp.einsum("n...sX,RX->n...sR", record, like(plan.receiver_weights[0][:, plan.layout.record_slab[0]]))
-    return jnp.tensordot(like(plan.trace_matrices[0]), traces, 1)
+        return jnp.asarray(plan.ricker[1], dtype)
+    forth, back = (jnp.asarray(matrix, dtype) for matrix in plan.source_matrices)
+    return back @ (forth @ jnp.asarray(wavelet, dtype))
+
+
+def spectra_of(
+    record: Float[Array, "step *batch shot column"], plan: Plan
+) -> Float[Array, "part *batch shot receiver"]:
+    """A record at the receivers' positions, without its time dispersion: a linear map."""
+    weights = plan.receiver_weights[0][:, plan.layout.record_slab[0]]
+    traces = jnp.einsum("n...sX,RX->n...sR", record, jnp.asarray(weights, record.dtype))
+    return jnp.tensordot(jnp.asarray(plan.trace_matrices[0], record.dtype), traces, 1)
+
+
+def sampled(
+    spectra: Float[Array, "part *batch shot receiver"], plan: Plan
+) -> Float[Array, "*batch shot time receiver"]:
+    """Spectra at the survey's times: a linear map."""
+    waves = jnp.asarray(plan.trace_matrices[1], spectra.dtype)
+    return jnp.moveaxis(jnp.tensordot(waves, spectra, 1), 0, -2)
+
+
+def whatever_the_model(
+    plan: Plan, wavelet: Array | np.ndarray | None, correction: Array | None, dtype: jnp.dtype
+) -> Float[Array, "shot time receiver"]:
+    """What gathers hold besides the wavefield on the grid: the near field, and the background's correction."""
+    like = partial(jnp.asarray, dtype=dtype)
+    same = jnp.einsum("t,sR->stR", like(plan.ricker[0] if wavelet is None else wavelet), like(plan.near_field))
+    return same if correction is None else same + like(correction)
 
 
 def _floats(velocity: Array | np.ndarray) -> Float[Array, "*batch x depth"]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ..ranges import Positive
+from ..ranges import CountOrZero, Positive
 
 BaseName: TypeAlias = Literal["none", "profile", "linear", "kernel"]
 
@@ -17,4 +17,5 @@ class BaseConfig:
     kernel_penalty: Positive = 0.03
     dt_s: Positive = 0.016  # interval that the gathers are averaged to
     spacing_m: Positive = 5.0  # of the cells that velocities are averaged to
+    most_samples: CountOrZero = 0  # training samples that are fitted, evenly chosen: time grows as their cube; 0: all
     input: Literal["arcsinh", "preprocessed"] = "arcsinh"  # gathers with gain and arcsinh, or as the networks see them

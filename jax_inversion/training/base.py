@@ -35,8 +35,7 @@ class Base:
     """The fitted baselines, the median profile and linear regression always, and the one that the networks correct.
 
     ``grids``, by the name of each baseline that networks correct, (sample, gx, gz) float32 km/s, have a row for each
-    sample of the store: predictions with the sample itself left out for training samples, plain ones for validation
-    samples.
+    sample of the store: predictions with the sample itself left out where it was fitted, plain ones for all others.
     ``arrays`` is what prediction needs (see ``regression``), kept in every checkpoint. ``mape`` has each baseline's
     validation score.
     """
@@ -88,23 +87,31 @@ def _fit(config: Config, samples: Samples) -> Base:
     seen = fit_inputs(config, samples)
     arrays |= seen.arrays
     features = _features(config, store, seen, arrays)
-    logarithms = (np.log(store.models[row]) for row in train)
+    fitted = _fitted_rows(train, section.most_samples)
+    unseen = np.setdiff1d(np.arange(len(store)), fitted)
+    logarithms = (np.log(store.models[row]) for row in fitted)
     targets = cell_means(logarithms, coarse_shape(store.survey, section.spacing_m))
     wanted = corrected(config)
-    found = baselines.fit(section, features[train], targets, store.survey.has_mirror, "kernel" in wanted)
+    found = baselines.fit(section, features[fitted], targets, store.survey.has_mirror, "kernel" in wanted)
     arrays |= {"profile": baselines.median_profile(store.models, train)} | found.arrays
     grids, scores = {}, {}
     for name in regression.fitted(arrays):
         validated = baselines.grids(arrays, name, features[samples.validation])
-        grid = np.empty((len(store), *validated.shape[1:]), np.float32)
-        grid[samples.validation] = validated
-        grid[train] = found.left_out.get(name, arrays["profile"])  # last, for where none validates, training rows do
+        if name in wanted:
+            grids[name] = np.empty((len(store), *validated.shape[1:]), np.float32)
+            grids[name][unseen] = baselines.grids(arrays, name, features[unseen])
+            grids[name][fitted] = found.left_out.get(name, arrays["profile"])
         fine = (resize(grid[row], store.models.shape[1:]) for row in samples.validation)
         truths = (store.models[row] for row in samples.validation)
         scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
-        if name in wanted:
-            grids[name] = grid
     return Base(grids, arrays, scores)
+
+
+def _fitted_rows(train: np.ndarray, most: int) -> np.ndarray:
+    """The training rows that are fitted: all, or ``most`` of them, evenly chosen."""
+    if not 0 < most < len(train):
+        return train
+    return train[np.linspace(0, len(train) - 1, most).round().astype(int)]
 
 
 def _features(config: Config, store: Store, seen: Inputs, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
