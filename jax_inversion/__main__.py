@@ -12,6 +12,7 @@ VERBS = {
     "analyze": "count, check and draw the samples of a folder",
     "train": "train or resume an ensemble",
     "infer": "predict velocity models and write a submission",
+    "refine": "correct predictions so that their gathers agree with those observed",
     "score": "score a submission against the truth",
     "pipeline": "all of it, from simulated data to a scored submission and a report",
 }

@@ -30,6 +30,7 @@ from .sections import (
     EnsembleConfig,
     GroupConfig,
     InferConfig,
+    RefineConfig,
     SimulateConfig,
     TrackConfig,
     TrainConfig,
@@ -51,6 +52,7 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     infer: InferConfig = field(default_factory=InferConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
 
     def __post_init__(self) -> None:

@@ -185,6 +185,13 @@ def digest_json(values: Any) -> str:
     return digest_bytes(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
 
 
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Lines of JSON; one that a kill has cut is passed over."""
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
+
+
 def check_writable(path: Path | str, folder: bool = False) -> None:
     """Before the work: ``UserError`` if the file ``path`` (or ``folder``) cannot be written. Nothing is left there."""
     path = Path(path)

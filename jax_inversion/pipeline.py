@@ -30,6 +30,8 @@ from .inference.submit import provenance, submit, test_samples
 from .inference.yardsticks import yardsticks
 from .plots.report import report
 from .plots.scores import draw_scores
+from .refinement.submission import made_from as refined_from
+from .refinement.submission import refine_submission, rows_path
 from .runs import Run
 from .simulate import simulate
 from .train import train
@@ -41,8 +43,9 @@ log = logging.getLogger(__name__)
 def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[str, Any]:
     """Simulate (without ``data``), analyze, train, predict, score where the truth is known, and report, all in ``run``.
 
-    Returns the scores by system, the ensemble's first; empty where no truth is known. ``UserError`` where another
-    process works in the run, and before any work where samples or settings are not as they should be.
+    With ``refine.on`` predictions are refined too. Returns the scores by system, the ensemble's first; empty where no
+    truth is known. ``UserError`` where another process works in the run, and before any work where samples or settings
+    are not as they should be.
     """
     run = run if isinstance(run, Run) else Run(run)
     with run.lock():
@@ -56,7 +59,10 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
         analyzed(config, run, data)
         _say("train")
         train(config, data, run.path)
-        return _finished(run, *_predicted(config, run, data, "best"), data)
+        predictor, submission = _predicted(config, run, data, "best")
+        if predictor.config.refine.on:
+            _refined(run, predictor, submission, data)
+        return _finished(run, predictor, submission, data)
 
 
 def finish(run: Run | Path, data: Path) -> dict[str, Any]:
@@ -136,6 +142,22 @@ def _predicted(config: Config, run: Run, data: Path, checkpoint: str) -> tuple[P
     return predictor, out
 
 
+def _refined(run: Run, predictor: Predictor, submission: Path, data: Path) -> None:
+    """The stage that corrects the predictions by waveform inversion."""
+    samples = test_samples(predictor, data)
+    out, made_from = _refined_path(run, predictor), refined_from(predictor, samples)
+
+    def make() -> list[Path]:
+        refine_submission(predictor, samples, submission, out)
+        return [out, spread_path(out), rows_path(out)]
+
+    _stage(run, "refine", out.name, made_from, make)
+
+
+def _refined_path(run: Run, predictor: Predictor) -> Path:
+    return run.submission(f"{predictor.restored.label}_refined")
+
+
 def _finished(run: Run, predictor: Predictor, submission: Path, data: Path) -> dict[str, Any]:
     systems = _scored(run, predictor, submission, data)
     print(f"report: {report(run.path)}")
@@ -147,14 +169,17 @@ def _scored(run: Run, predictor: Predictor, submission: Path, data: Path) -> dic
         return {}
     truth = scoring.find_truth(data / "truth", predictor.survey)
     truths = {sample.id: sample for sample in truth.samples}
+    submissions = {"ensemble": submission}
+    if predictor.config.refine.on:
+        submissions["refined"] = _refined_path(run, predictor)
     made_from = {
-        "submission": digest(submission),
+        "submission": [digest(path) for path in submissions.values()],
         "checkpoint": predictor.restored.fingerprint,
         "truth": digest_json({name: digest(sample.path / MODEL_FILE) for name, sample in truths.items()}),
     }
 
     def make() -> list[Path]:
-        systems = {"ensemble": scoring.score(truth, submission)}
+        systems = {name: scoring.score(truth, path) for name, path in submissions.items()}
         figures = draw_scores(systems["ensemble"], truth, submission, run.figures)
         systems |= yardsticks(predictor, test_samples(predictor, data), truths)
         with write_aside(run.scores) as aside:
@@ -166,7 +191,7 @@ def _scored(run: Run, predictor: Predictor, submission: Path, data: Path) -> dic
     print(text(systems["ensemble"]))
     for row in table(systems):
         print("".join(f"{cell:<18}" for cell in row))
-    print("\n".join(verdict(systems)))
+    print("\n".join(verdict({"refined": systems["refined"], **systems} if "refined" in systems else systems)))
     return systems
 
 
@@ -182,8 +207,8 @@ def _stage(run: Run, name: str, product: str, made_from: Mapping[str, Any], make
 
 
 def _infer_settings(trained: Config, wanted: Config) -> Config:
-    """The checkpoint's configuration with the [infer] settings that are asked for now."""
-    return dataclasses.replace(trained, infer=wanted.infer)
+    """The checkpoint's configuration with the [infer] and [refine] settings that are asked for now."""
+    return dataclasses.replace(trained, infer=wanted.infer, refine=wanted.refine)
 
 
 def _say(stage: str) -> None:

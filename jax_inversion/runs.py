@@ -76,6 +76,10 @@ class Run:
         """Parts of a submission that machines predict side by side."""
         return self.path / "parts"
 
+    def prior(self, checkpoint: str) -> Path:
+        """Where what refinement learnt from a checkpoint's errors is kept."""
+        return self.path / "refinement" / f"prior_{checkpoint}.npz"
+
     @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"

@@ -6,15 +6,16 @@ from pathlib import Path
 import jax_inversion
 
 PACKAGE = Path(jax_inversion.__file__).parent
-DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "score", "pipeline")
+DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "refine", "score", "pipeline")
 LEVELS = {
     0: ("arrays", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
     1: ("geology", "physics", "data", "models", "regression", "losses", "metrics"),
     2: ("backgrounds", "config", "ensemble", "runs", "sections"),
     3: ("simulation", "training", "inference"),
-    4: ("plots", "cli"),
-    5: (*DOORS, "__main__", "__init__"),
-    6: ("remote",),
+    4: ("refinement",),
+    5: ("plots", "cli"),
+    6: (*DOORS, "__main__", "__init__"),
+    7: ("remote",),
 }
 LEVEL = {room: level for level, rooms in LEVELS.items() for room in rooms}
 # Level 0 is written in the names of shapes, ranges and the user's errors; a prediction starts at a checkpoint; the

@@ -40,7 +40,9 @@ def test_what_the_derivative_leaves_is_of_second_order():
         options = dict(keep_every_s=0.0, windows=False)
         gathers, jvp, _ = run(v, **options)
         first, steps = jvp(change), np.array([1e-2, 3e-3, 1e-3])
-        simulated = simulate(v[None] + jnp.asarray(steps)[:, None, None] * change[None], TINY, spacing_m=CELL_M, **options)
+        simulated = simulate(
+            v[None] + jnp.asarray(steps)[:, None, None] * change[None], TINY, spacing_m=CELL_M, **options
+        )
         rest = [float(jnp.linalg.norm(g - gathers - t * first)) for g, t in zip(simulated, steps, strict=True)]
         assert 1.95 < np.polyfit(np.log(steps), np.log(rest), 1)[0] < 2.05
         assert relative(gathers, simulate(v, TINY, spacing_m=CELL_M, **options)) < 1e-12

@@ -38,16 +38,17 @@ class Predictor:
     config: Config
 
     @classmethod
-    def load(cls, spec: Path | str, overrides: Sequence[str] = ()) -> "Predictor":
-        """From RUN[/best|/latest|/epoch_10]; ``overrides`` such as ``--infer.mirror false`` change that section only.
+    def load(cls, spec: Path | str, overrides: Sequence[str] = (), sections: Sequence[str] = ("infer",)) -> "Predictor":
+        """From RUN[/best|/latest|/epoch_10]; ``overrides`` such as ``--infer.mirror false`` change those sections only.
 
         ``UserError`` for a checkpoint that is missing or damaged, and for any other section.
         """
         restored = restore(spec)
         given = configs.parse_overrides(overrides)
-        if others := sorted(set(given) - {"infer"}):
+        if others := sorted(set(given) - {*sections}):
+            known = " and ".join(f"--{section}.*" for section in sections)
             raise UserError(
-                f"command line: --{others[0]}.* is fixed by the checkpoint; only --infer.* can be changed here"
+                f"command line: --{others[0]}.* is fixed by the checkpoint; only {known} can be changed here"
             )
         values = configs.with_overrides(configs.as_dict(restored.config), overrides)
         return cls(restored, configs.from_dict(values, "command line"))

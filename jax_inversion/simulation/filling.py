@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from .. import backgrounds
 from ..data.rows import GATHERS, VELOCITIES, Store, Sums, close, create, open_whole, scale
-from ..files import need_space
+from ..files import need_space, read_journal
 from ..physics.settings import SimulatorConfig
 from ..progress import Progress, cores
 from ..survey import Survey
@@ -81,16 +80,10 @@ def _begin(job: StockJob, count: int, made_from: dict[str, Any]) -> dict[int, di
     folder, shapes = job.place, {GATHERS: (count, *job.survey.gathers_shape), VELOCITIES: (count, *job.shape)}
     with contextlib.suppress(OSError, ValueError, KeyError):
         if json.loads((folder / MADE_FROM).read_text()) == made_from:
-            return {made["row"]: made for made in _journal(folder / JOURNAL) if job.crc(made["row"]) == made["crc"]}
+            return {made["row"]: made for made in read_journal(folder / JOURNAL) if job.crc(made["row"]) == made["crc"]}
     shutil.rmtree(folder, ignore_errors=True)
     need_space(folder, sum(4 * int(np.prod(shape)) for shape in shapes.values()))
     folder.mkdir(parents=True)
     create(folder, shapes)
     (folder / MADE_FROM).write_text(json.dumps(made_from))
     return {}
-
-
-def _journal(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text().splitlines() if path.exists() else []:
-        with contextlib.suppress(ValueError):  # a kill may have cut the last one
-            yield json.loads(line)

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -39,7 +39,6 @@ class Job:
     source: Path | None = None
     truth: bool | Path = True
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
-    kind: Literal["folders"] = "folders"
 
     @property
     def place(self) -> Path:

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +35,6 @@ class StockJob:
     seed: int
     geology: str
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
-    kind: Literal["store"] = "store"
 
     @property
     def made_from(self) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _fit(config: Config, samples: Samples) -> Base:
             grids[name] = np.empty((len(store), *validated.shape[1:]), np.float32)
             grids[name][unseen] = baselines.grids(arrays, name, features[unseen])
             grids[name][fitted] = found.left_out.get(name, arrays["profile"])
-        fine = (resize(grid[row], store.models.shape[1:]) for row in samples.validation)
+        fine = (resize(grid, store.models.shape[1:]) for grid in validated)
         truths = (store.models[row] for row in samples.validation)
         scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
     return Base(grids, arrays, scores)

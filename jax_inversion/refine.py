@@ -1,0 +1,78 @@
+"""``python -m jax_inversion.refine``: predict a test set and let the wave equation correct the predictions."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .cli import front_door
+from .errors import UserError
+from .files import check_writable
+from .inference.predictor import Predictor
+from .inference.submission import spread_path
+from .inference.submit import provenance, submit, test_samples
+from .refinement.submission import refine_submission
+from .runs import Run
+
+
+def refine(
+    ckpt: Path | str,
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    budget_minutes: float | None = None,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Predict every test sample under ``data`` with the checkpoint RUN[/best|/latest|/epoch_10], and refine; the file.
+
+    ``out`` defaults to RUN/submission_<checkpoint>_epoch_<n>_refined.npz; beside it lie the models' standard deviations
+    (``_spread``) and what became of each sample (``_refinement.json``). The predictions are taken from the run's own
+    submission where that was made from just this. ``overrides`` change the sections [infer] and [refine].
+
+    ``UserError`` for a missing checkpoint, bad samples, another survey's data, and a run without its training samples.
+    """
+    if budget_minutes is not None and not budget_minutes > 0:
+        raise UserError(f"--budget-minutes is {budget_minutes:g}; right is above 0")
+    predictor = Predictor.load(ckpt, overrides, sections=("infer", "refine"))
+    run, label = Run(predictor.restored.run), predictor.restored.label
+    out = Path(out) if out else run.submission(f"{label}_refined")
+    for path in (out, spread_path(out)):
+        check_writable(path)
+    samples = test_samples(predictor, data)
+    budget_s = np.inf if budget_minutes is None else 60 * budget_minutes
+    with run.lock():
+        refine_submission(predictor, samples, predicted(predictor, samples, run, out), out, budget_s)
+    return out
+
+
+def predicted(predictor: Predictor, samples: Sequence, run: Run, out: Path) -> Path:
+    """The submission that is to be refined: the run's own where that is of just these, else one beside ``out``."""
+    made_from, own = provenance(predictor, samples), run.submission(predictor.restored.label)
+    if run.has(own.name, made_from):
+        return own
+    start = out.with_name(f"{out.stem}_start.npz")
+    submit(predictor, samples, start, made_from)
+    return start
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m jax_inversion.refine",
+        description="Predict the velocity models of the test samples and correct them by waveform inversion.",
+        epilog="Settings of [refine] and [infer] may be changed: --refine.bands-hz 4,8 --refine.noise 0.02. "
+        "Interrupted, the same command goes on.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_refined.npz")
+    parser.add_argument("--budget-minutes", type=float, metavar="M", help="then the rest comes back as predicted")
+    options, overrides = parser.parse_known_args(argv)
+    refine(options.ckpt, options.data, options.out, options.budget_minutes, overrides)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

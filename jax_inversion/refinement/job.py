@@ -1,0 +1,131 @@
+"""The samples of a test set refined side by side, each kept when it is done, so that an interrupted set goes on."""
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import backgrounds
+from ..data.folders import Sample, read_gathers
+from ..data.preprocess import decimate
+from ..files import digest, digest_json, read_journal, write_aside
+from ..inference.submission import read_submission
+from ..npy import open_mapped
+from ..progress import Progress, cores
+from ..resampling import resize
+from ..simulation.workers import run
+from ..survey import Survey
+from . import prior
+from .inversion import Setting, refine
+from .prior import Prior
+
+JOURNAL, MADE_FROM = "rows.jsonl", "made_from"
+
+
+@dataclass(frozen=True)
+class RefineJob:
+    """What the samples of a set have in common. ``start`` is the submission that is refined, ``prior`` where the prior
+    is kept, ``place`` the folder of the results; ``recorded`` is the survey of the gathers as they lie in ``samples``.
+    """
+
+    place: Path
+    samples: tuple[Path, ...]
+    start: Path
+    prior: Path
+    recorded: Survey
+    setting: Setting
+
+    def id_of(self, k: int) -> str:
+        return self.samples[k].name
+
+    def result(self, k: int) -> Path:
+        """Where sample ``k``'s model and its standard deviation lie, (2, x, depth)."""
+        return self.place / f"{k:06d}.npy"
+
+    def make(self, k: int) -> dict[str, Any]:
+        """Refine sample ``k``; what a report tells of it."""
+        begun = time.monotonic()
+        # the wave equation is to explain the data as they are: no cut of the preset's, which only the networks see
+        raw = read_gathers(Sample(self.id_of(k), self.samples[k]), self.recorded)
+        gathers = decimate(raw, self.recorded.dt_s, self.setting.survey.dt_s)
+        with read_submission(self.start) as submission:
+            start = submission.read(self.id_of(k), self.recorded.model_shape)
+        found = refine(start.astype(np.float32), gathers, self._background, self._prior, self.setting)
+        deviation = found.velocity_km_s * np.asarray(resize(found.deviation, self.recorded.model_shape))
+        with write_aside(self.result(k)) as aside, aside.open("wb") as file:
+            np.save(file, np.stack([found.velocity_km_s, deviation]).astype(np.float32), allow_pickle=False)
+        said = {"id": self.id_of(k), "seconds": round(time.monotonic() - begun, 1), **found.said}
+        return said | {"row": k, "sha256": digest(self.result(k))}
+
+    @cached_property
+    def _background(self) -> np.ndarray:
+        background = backgrounds.background(self.setting.survey, self.setting.simulator)
+        assert background is not None  # the door has refused a survey without one
+        return background
+
+    @cached_property
+    def _prior(self) -> Prior:
+        return prior.read(self.prior)
+
+
+def refined_samples(
+    job: RefineJob, made_from: dict[str, Any], workers: int, budget_s: float = np.inf
+) -> dict[int, dict[str, Any]]:
+    """Refine the samples that ``job.place`` lacks, until ``budget_s`` seconds are over; what is told of those done.
+
+    Raises ``UserError`` and ``RunError`` with the id of the sample that failed; those that are done are kept.
+    """
+    rows = _begin(job, made_from)
+    missing = [k for k in range(len(job.samples)) if k not in rows]
+    if missing:  # once, and not by each of the workers
+        backgrounds.background(job.setting.survey, job.setting.simulator)
+    end = time.monotonic() + budget_s
+    workers = min(workers or cores(), max(len(missing), 1))
+    with (
+        (job.place / JOURNAL).open("a") as journal,
+        Progress(len(job.samples), "refining", initial=len(rows)) as progress,
+        contextlib.closing(run(job, missing, workers)) as refining,
+    ):
+        for k, said in refining:
+            rows[k] = said
+            journal.write(json.dumps(said) + "\n")
+            journal.flush()
+            progress.update(misfit=said["misfit"]["end"])
+            if time.monotonic() > end:
+                break
+    return rows
+
+
+def models(job: RefineJob, rows: dict[int, dict[str, Any]]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+    """(id, model, its standard deviation) of every sample: those that are not done as they were predicted, and None."""
+    with read_submission(job.start) as submission:
+        for k in range(len(job.samples)):
+            if k in rows:
+                model, deviation = open_mapped(job.result(k))
+                yield job.id_of(k), model, deviation
+            else:
+                yield job.id_of(k), submission.read(job.id_of(k), job.recorded.model_shape), None
+
+
+def _begin(job: RefineJob, made_from: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """What an interrupted refining of the very same samples left whole."""
+    mark = job.place / MADE_FROM
+    with contextlib.suppress(OSError):
+        if mark.read_text() == digest_json(made_from):
+            return {row["row"]: row for row in read_journal(job.place / JOURNAL) if _whole(job, row)}
+    shutil.rmtree(job.place, ignore_errors=True)
+    job.place.mkdir(parents=True)
+    mark.write_text(digest_json(made_from))
+    return {}
+
+
+def _whole(job: RefineJob, row: dict[str, Any]) -> bool:
+    path = job.result(row["row"])
+    return path.is_file() and digest(path) == row["sha256"]

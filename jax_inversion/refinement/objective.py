@@ -1,0 +1,99 @@
+"""What is to agree: whitened differences between observed and simulated gathers, band by band."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..arrays import Gathers
+from ..data import whiten
+from ..data.preprocess import PreprocessConfig
+from ..survey import Survey
+
+_FLOOR, _GAIN_POWER = 0.03, 1.0  # where the preset says nothing of its own
+
+
+class Band(NamedTuple):
+    """The data up to a frequency: ``operator`` (time, time) whitens each trace, ``precision`` is one over the variance
+    of the noise in each sample of it.
+    """
+
+    operator: Float[Array, "time time"] | Float[np.ndarray, "time time"]
+    precision: Float[Array, ""] | float
+
+
+class Observed(NamedTuple):
+    """One sample: the prediction that is to be corrected (x, depth) km/s, its gathers, decimated, those of the
+    background, and which shots are fitted (1) or held out (0).
+    """
+
+    start_km_s: Float[Array, "x depth"] | Float[np.ndarray, "x depth"]
+    gathers: Gathers
+    background: Gathers
+    fitted: Float[Array, " shot"] | Float[np.ndarray, " shot"]
+
+
+class Misfits(NamedTuple):
+    """Root mean square of what is left of the data, over that of the data: in fitted shots and in those held out."""
+
+    fitted: Float[Array, ""] | float
+    held_out: Float[Array, ""] | float
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How many samples of a band say the same. Both are sampled more finely than waves of its highest frequency need,
+    and modelling errors are as correlated as the data.
+    """
+
+    survey: Survey
+    high_hz: float
+
+    @property
+    def alike(self) -> float:
+        """Times neighbouring receivers and samples in time that count as one."""
+        survey = self.survey
+        times = 1 / (2 * self.high_hz * survey.dt_s)
+        receivers = survey.v_min_km_s * 1e3 / (2 * self.high_hz) / max(_receiver_step_m(survey), 1e-6)
+        return max(times, 1.0) * max(receivers, 1.0)
+
+
+def band(survey: Survey, observed: Observed, settings: PreprocessConfig, high_hz: float, noise: float) -> Band:
+    """The band up to ``high_hz`` of a sample whose noise is the share ``noise`` of the whitened data.
+
+    ``survey`` is the decimated one. The floor of the spectrum and the gain are the preset's own where it whitens.
+    """
+    floor = _FLOOR if settings.whiten_floor == "auto" else settings.whiten_floor
+    gain = settings.gain_power if settings.whiten else _GAIN_POWER
+    operator = whiten.operator(survey, whiten.wavelet_spectrum(survey), floor, high_hz, gain)
+    data = np.einsum("ij,sjr->sir", operator, np.asarray(observed.gathers) - np.asarray(observed.background))
+    power = float(np.mean(np.square(data)))
+    return Band(operator, 1 / (Counting(survey, high_hz).alike * noise**2 * max(power, 1e-30)))
+
+
+def filtered(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:
+    """Each trace whitened."""
+    return jnp.einsum("ij,sjr->sir", jnp.asarray(band.operator), jnp.asarray(traces))
+
+
+def filtered_transposed(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:
+    """The transpose of ``filtered``."""
+    return jnp.einsum("ij,sir->sjr", jnp.asarray(band.operator), jnp.asarray(traces))
+
+
+def misfits(band: Band, observed: Observed, residual: Gathers) -> Misfits:
+    """Of a whitened ``residual``."""
+    data = filtered(band, jnp.asarray(observed.gathers) - jnp.asarray(observed.background))
+    fitted = jnp.asarray(observed.fitted)
+    left, all_of_it = ((a**2).sum((1, 2)) for a in (residual, data))
+
+    def share(weights: Array) -> Array:
+        return jnp.sqrt((weights * left).sum() / jnp.maximum((weights * all_of_it).sum(), 1e-30))
+
+    return Misfits(share(fitted), share(1 - fitted))
+
+
+def _receiver_step_m(survey: Survey) -> float:
+    return float(np.median(np.diff(np.sort(np.asarray(survey.receiver_x_m))))) if survey.receivers > 1 else np.inf

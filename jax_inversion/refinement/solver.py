@@ -1,0 +1,144 @@
+"""Gauss-Newton steps towards the likeliest correction, by Lanczos vectors of the linearised simulator.
+
+The refined model is v = v0 exp(P L w): w are independent normal numbers, L is the prior's factor, P interpolates from
+its cells to the model's. Minimised is, over w,
+
+    |F (d - g(v))|^2 precision / 2 + |w|^2 / 2
+
+(Tarantola 2005, doi:10.1137/1.9780898717921). One step solves (A + 1) dw = -gradient, A = J^T J precision, in the
+Krylov space of A and the gradient: conjugate gradients' own iterates (Golub and Van Loan 2013, section 10.3), but with
+the vectors kept, and made orthogonal again at each product, which float32 needs. They say what data leave open, too.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..arrays import Velocity
+from ..physics import SimulatorConfig, linearize, simulate
+from ..resampling import resize
+from ..survey import Survey
+from .objective import Band, Misfits, Observed, filtered, filtered_transposed, misfits
+
+HALVINGS = 4  # of a step that does not lower the objective
+Numbers = Float[Array, " cells"]
+Factor = Float[Array, "cells cells"]
+
+
+class Step(NamedTuple):
+    """``w`` after the step; the objective before and after; misfits after; Lanczos vectors (k, cells) of A and the
+    tridiagonal matrix that A is among them.
+    """
+
+    w: Numbers
+    before: Float[Array, ""]
+    after: Float[Array, ""]
+    misfits: Misfits
+    vectors: Float[Array, "k cells"]
+    tridiagonal: Float[Array, "k k"]
+
+
+def refined(
+    start_km_s: Velocity | np.ndarray, factor: Factor, w: Numbers, shape: tuple[int, int], survey: Survey
+) -> Velocity:
+    """The corrected model (x, depth), within the survey's bounds."""
+    start = jnp.asarray(start_km_s)
+    correction = resize((factor @ w).reshape(shape), (start.shape[0], start.shape[1]))
+    return jnp.clip(start * jnp.exp(correction), survey.v_min_km_s, survey.v_max_km_s)
+
+
+@partial(jax.jit, static_argnames=("shape", "survey", "simulator"))
+def look(
+    observed: Observed, band: Band, factor: Factor, w: Numbers, *, shape: tuple[int, int], survey: Survey,
+    simulator: SimulatorConfig,
+) -> Misfits:  # fmt: skip
+    """How far the gathers of the model that ``w`` makes are from those observed."""
+    model = refined(observed.start_km_s, factor, w, shape, survey)
+    gathers = simulate(model, survey, background=observed.background, **simulator.options)
+    return misfits(band, observed, filtered(band, observed.gathers - gathers))
+
+
+@partial(jax.jit, static_argnames=("shape", "survey", "simulator", "products"))
+def gauss_newton(
+    observed: Observed, band: Band, factor: Factor, w: Numbers, *, shape: tuple[int, int], survey: Survey,
+    simulator: SimulatorConfig, products: int,
+) -> Step:  # fmt: skip
+    """One step from ``w``, halved until the objective falls; where it never does, ``w`` comes back.
+
+    ``simulator`` says how to simulate; ``products`` of J and of its transpose are taken.
+    """
+    how = {**simulator.options, "background": observed.background}
+    weights = observed.fitted[:, None, None]
+    model = partial(refined, observed.start_km_s, factor, shape=shape, survey=survey)
+
+    def objective(w: Numbers, residual: Array) -> Array:
+        return 0.5 * band.precision * (weights * residual**2).sum() + 0.5 * (w**2).sum()
+
+    def residual_at(w: Numbers) -> Array:
+        return filtered(band, observed.gathers - simulate(model(w), survey, **how))
+
+    velocity, to_model = jax.linearize(model, w)
+    from_model = jax.linear_transpose(to_model, w)
+    gathers, jvp, vjp = linearize(velocity, survey, **how)
+
+    def back(traces: Array) -> Numbers:
+        return band.precision * from_model(vjp(filtered_transposed(band, weights * traces)))[0]
+
+    residual = filtered(band, observed.gathers - gathers)
+    downhill = back(residual) - w
+    vectors, tridiagonal = lanczos(lambda p: back(filtered(band, jvp(to_model(p)))), downhill, products)
+    inverse = jnp.linalg.solve(tridiagonal + jnp.eye(products), jnp.zeros(products).at[0].set(1.0))
+    direction = vectors.T @ (inverse * jnp.linalg.norm(downhill))
+    before = objective(w, residual)
+
+    def worse(trial: tuple) -> Array:
+        halvings, _, _, after = trial
+        return (halvings < HALVINGS) & ~(after < before)
+
+    def halve(trial: tuple) -> tuple:
+        halvings, _, _, _ = trial
+        there = w + direction * 0.5**halvings
+        left = residual_at(there)
+        return halvings + 1, there, left, objective(there, left)
+
+    _, there, left, after = jax.lax.while_loop(worse, halve, (jnp.float32(0), w, residual, before))
+    better = after < before
+    there, left = jnp.where(better, there, w), jnp.where(better, left, residual)
+    return Step(there, before, jnp.minimum(after, before), misfits(band, observed, left), vectors, tridiagonal)
+
+
+def lanczos(product, start: Numbers, count: int) -> tuple[Float[Array, "k cells"], Float[Array, "k k"]]:
+    """``count`` orthonormal vectors of the Krylov space of a symmetric ``product`` and ``start``, and the product among
+    them, tridiagonal. Where the space ends earlier the other vectors are zero.
+    """
+
+    def next_one(k: Array, carry: tuple) -> tuple:
+        vectors, applied = carry
+        image = product(vectors[k])
+        left = image
+        for _ in range(2):  # twice is enough: Parlett 1998, section 6.9
+            left = left - vectors.T @ (vectors @ left)
+        size = jnp.linalg.norm(left)
+        following = jnp.where(size > 1e-6 * jnp.linalg.norm(image), left / jnp.maximum(size, 1e-30), 0.0)
+        return vectors.at[k + 1].set(following, mode="drop"), applied.at[k].set(image)
+
+    first = start / jnp.maximum(jnp.linalg.norm(start), 1e-30)
+    vectors = jnp.zeros((count, start.size), start.dtype).at[0].set(first)
+    vectors, applied = jax.lax.fori_loop(0, count, next_one, (vectors, jnp.zeros_like(vectors)))
+    among = vectors @ applied.T
+    return vectors, (among + among.T) / 2
+
+
+def deviation(prior: Factor, step: Step, shape: tuple[int, int]) -> Float[Array, "X Z"]:
+    """Standard deviation of log velocity after the data: L (1 + A)^-1 L^T with A as the Lanczos vectors know it.
+
+    Directions that they do not reach keep the prior's.
+    """
+    values, rotation = jnp.linalg.eigh(step.tridiagonal)
+    known = prior @ (step.vectors.T @ rotation)
+    variance = (prior**2).sum(1) - (known**2 * (values / (1 + values))[None]).sum(1)
+    return jnp.sqrt(jnp.maximum(variance, 0.0)).reshape(shape)

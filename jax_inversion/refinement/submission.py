@@ -1,0 +1,98 @@
+"""A test set refined into a submission, with the standard deviation of its models and what became of each sample."""
+
+import dataclasses
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import config as configs
+from ..data.folders import Sample, check_samples
+from ..errors import UserError
+from ..files import digest, write_aside
+from ..inference.predictor import Predictor
+from ..inference.submission import SubmissionWriter, spread_path
+from ..inference.submit import provenance
+from ..runs import Run
+from . import job
+from .inversion import Setting
+from .learn import learnt
+
+log = logging.getLogger(__name__)
+
+
+def rows_path(out: Path) -> Path:
+    """Where what became of each sample of the refined submission ``out`` is told."""
+    return out.with_name(f"{out.stem}_refinement.json")
+
+
+def setting_of(predictor: Predictor) -> Setting:
+    """How the samples of a checkpoint are refined. ``UserError`` for a survey whose background nobody knows."""
+    config = predictor.config
+    simulator = dataclasses.replace(config.simulator, spacing_m=config.refine.spacing_m)
+    if not simulator.has_background:
+        raise UserError(
+            "refining compares what a section adds to the background's response: it needs simulator.background_km_s, "
+            "the damping layer and a reference run"
+        )
+    return Setting(predictor.restored.survey, config.preprocess, simulator, config.refine)
+
+
+def made_from(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]:
+    """What a refined submission is made from, fit for JSON."""
+    sections = configs.as_dict(predictor.config)
+    settings = {name: value for name, value in sections["refine"].items() if name not in ("on", "workers")}
+    return provenance(predictor, samples) | {"refine": settings, "simulator": sections["simulator"]}
+
+
+def refine_submission(
+    predictor: Predictor, samples: Sequence[Sample], start: Path, out: Path, budget_s: float = np.inf
+) -> dict[str, Any]:
+    """Refine the submission ``start`` of ``samples`` into ``out``, standard deviations beside it; what became of each.
+
+    An interrupted one goes on. After ``budget_s`` the samples that are left come back as they were predicted, and the
+    same call later goes on with them. ``UserError`` for bad samples before any work.
+    """
+    check_samples(samples, predictor.survey, velocity=False)
+    setting, made = setting_of(predictor), made_from(predictor, samples)
+    learnt(predictor)
+    work = job.RefineJob(
+        place=out.with_name(f"{out.stem}.refining"),
+        samples=tuple(sample.path.resolve() for sample in samples),
+        start=start.resolve(),
+        prior=Run(predictor.restored.run).prior(predictor.restored.label).resolve(),
+        recorded=predictor.survey,
+        setting=setting,
+    )
+    rows = job.refined_samples(work, made | {"start": digest(start)}, setting.refine.workers, budget_s)
+    with SubmissionWriter(out, made) as writer, SubmissionWriter(spread_path(out), made) as deviations:
+        for sample_id, model, deviation in job.models(work, rows):
+            writer.write(sample_id, model)
+            deviations.write(sample_id, np.zeros_like(model) if deviation is None else deviation)
+    told = {row["id"]: row for row in rows.values()}
+    with write_aside(rows_path(out)) as aside:
+        aside.write_text(json.dumps(told, indent=1) + "\n")
+    if len(rows) == len(samples):
+        shutil.rmtree(work.place, ignore_errors=True)
+    _say(told, samples, out)
+    return told
+
+
+def _say(told: dict[str, Any], samples: Sequence[Sample], out: Path) -> None:
+    refined = [row for row in told.values() if row["scale"] > 0]
+    log.info(f"{len(refined)} of {len(samples)} models refined in {out}")
+    if refined:
+        first, last = (np.mean([row["misfit"][when] for row in refined]) for when in ("start", "end"))
+        seconds = np.mean([row["seconds"] for row in told.values()])
+        log.info(
+            f"misfit of the held-out shot {first:.3f} before, {last:.3f} after, on average; {seconds:.0f} s a sample"
+        )
+    for row in told.values():
+        if not row["scale"]:
+            log.info(f"{row['id']} comes back as it was predicted: {row['reason']}")
+    if left := len(samples) - len(told):
+        log.info(f"{left} samples come back as they were predicted: the budget is spent; the same command goes on")

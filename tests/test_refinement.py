@@ -1,0 +1,118 @@
+"""Refinement: the prior, the solver against dense algebra, a model brought nearer to its data, what is sent back."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from physics_tiny import TINY, model
+
+from jax_inversion import backgrounds
+from jax_inversion.data.preprocess import PreprocessConfig
+from jax_inversion.errors import UserError
+from jax_inversion.physics import SimulatorConfig, simulate
+from jax_inversion.refinement import Prior, Setting, prior, refine, solver
+from jax_inversion.sections import RefineConfig
+
+SHAPE = (6, 8)  # cells of the correction
+SIMULATOR = SimulatorConfig(spacing_m=20.0, reference_spacing_m=20.0, reference_dt_s=1e-3)
+
+
+def fields(count: int, seed: int = 0) -> np.ndarray:
+    """Smooth random corrections of some per cent that grow with depth."""
+    rng = np.random.default_rng(seed)
+    x, z = np.meshgrid(np.arange(SHAPE[0]), np.arange(SHAPE[1]), indexing="ij")
+    waves = [np.cos(np.pi * i * (x + 0.5) / 6) * np.cos(np.pi * j * (z + 0.5) / 8) for i in (0, 1) for j in (0, 1, 2)]
+    return 0.04 * np.tensordot(rng.normal(size=(count, len(waves))), np.stack(waves), 1) * z / 8
+
+
+def setting(**changes) -> Setting:
+    settings = RefineConfig(**{"bands_hz": (4.0, 8.0), "steps": 2, "products": 12, "noise": 0.002} | changes)
+    return Setting(TINY, PreprocessConfig(dt_s=TINY.dt_s, whiten=True), SIMULATOR, settings)
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Prior:
+    return prior.fit(fields(80), 80.0, mirror=True)
+
+
+@pytest.fixture(scope="module")
+def observed():
+    """Background, a start, a truth that a correction of the prior's kind makes of it, and the truth's gathers."""
+    background = np.array(backgrounds.background(TINY, SIMULATOR))
+    start = model()
+    start[:, :5] = TINY.v_min_km_s
+    truth = np.asarray(
+        solver.refined(start, jnp.eye(48), jnp.asarray(fields(1, 9)[0].ravel(), jnp.float32), SHAPE, TINY)
+    )
+    return background, start, truth, np.asarray(simulate(truth, TINY, background=background, **SIMULATOR.options))
+
+
+def test_the_prior_is_the_errors_covariance_as_far_as_there_are_samples(learnt, tmp_path):
+    many = prior.covariance(fields(4000, 1), mirror=True)
+    found = learnt.factor @ learnt.factor.T
+    assert np.linalg.norm(found - many) < 0.35 * np.linalg.norm(many)
+    assert np.linalg.matrix_rank(found.astype(np.float64)) == found.shape[0]
+    prior.save(learnt, tmp_path / "prior.npz", {"of": 1})
+    kept = prior.load(tmp_path / "prior.npz", {"of": 1})
+    assert kept is not None and kept.shape == SHAPE
+    np.testing.assert_array_equal(kept.factor, learnt.factor)
+    assert prior.load(tmp_path / "prior.npz", {"of": 2}) is None
+    (tmp_path / "prior.npz").write_bytes((tmp_path / "prior.npz").read_bytes()[:-100])
+    assert prior.load(tmp_path / "prior.npz", {"of": 1}) is None
+    with pytest.raises(UserError, match="15 samples are too few"):
+        prior.fit(fields(15), 80.0, mirror=True)
+
+
+def test_lanczos_vectors_solve_and_know_what_data_leave_open():
+    rng = np.random.default_rng(3)
+    root = rng.normal(size=(12, 12)).astype(np.float32)
+    matrix, start = jnp.asarray(root @ root.T), jnp.asarray(rng.normal(size=12).astype(np.float32))
+    vectors, tridiagonal = solver.lanczos(lambda p: matrix @ p, start, 12)
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(12), atol=1e-4)
+    inner = jnp.linalg.solve(tridiagonal + jnp.eye(12), vectors @ start)
+    np.testing.assert_allclose(vectors.T @ inner, np.linalg.solve(matrix + np.eye(12), start), rtol=2e-2, atol=1e-3)
+    zero = jnp.zeros(())
+    step = solver.Step(start, zero, zero, solver.Misfits(0.0, 0.0), vectors, tridiagonal)
+    exact = np.sqrt(np.diag(np.linalg.inv(np.asarray(matrix, np.float64) + np.eye(12))))
+    np.testing.assert_allclose(solver.deviation(jnp.eye(12), step, (3, 4)).ravel(), exact, rtol=2e-2)
+
+
+def test_a_correction_brings_the_model_nearer_to_the_truth(learnt, observed):
+    background, start, truth, gathers = observed
+    found = refine(start, gathers, background, learnt, setting())
+    before, after = (np.abs(v / truth - 1).mean() for v in (start, found.velocity_km_s))
+    assert found.scale > 0 and not found.reason
+    assert after < 0.5 * before
+    assert found.end.held_out < 0.2 * found.start.held_out
+    assert (
+        found.deviation <= learnt.deviation + 1e-6
+    ).all() and found.deviation.mean() < 0.95 * learnt.deviation.mean()
+
+
+def test_what_cannot_be_refined_comes_back_as_it_was(learnt, observed):
+    background, start, _, gathers = observed
+    nothing = gathers.copy()
+    nothing[0, 3, 1] = np.nan
+    other = np.asarray(simulate(model(7), TINY, background=background, **SIMULATOR.options))
+    # a prior that knows corrections only where nothing is wrong, and believes in huge ones
+    sabotaged = dataclasses.replace(learnt, factor=np.diag(np.tile([3.0, *[1e-6] * 7], 6)).astype(np.float32))
+    for said, traces, belief, changes in (
+        ("not all values are finite", nothing, learnt, {}),
+        ("unlike what was trained on", other, learnt, {"most_misfit": 0.3}),
+        ("no correction brings the held-out shot nearer", gathers, sabotaged, {}),
+    ):
+        found = refine(start, traces, background, belief, setting(**changes))
+        if said.startswith("no correction") and found.scale:
+            assert found.end.held_out < found.start.held_out  # or it is nearer to data that were not fitted
+            continue
+        assert said in found.reason and found.scale == 0
+        np.testing.assert_array_equal(found.velocity_km_s, start)
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(UserError, match="bands_hz"):
+        RefineConfig(bands_hz=(8.0, 4.0))
+    assert setting(hold_out=1).held_out == 0 and setting().held_out == 1
+    assert jax.default_backend() == "cpu"
