@@ -9,12 +9,19 @@ import pytest
 from jax_inversion import config as configs
 from jax_inversion.data.folders import gather_files
 from jax_inversion.errors import UserError
-from jax_inversion.inference.submission import read_submission
+from jax_inversion.inference.submission import read_submission, spread_path
 from jax_inversion.pipeline import finish, main, pipeline
+from jax_inversion.refinement.submission import rows_path
 from jax_inversion.runs import Run
 
 PRESET = Path(__file__).parent / "modal" / "tiny.toml"
-SETTINGS = ["--base.regression", "kernel", "--train.epochs", "1"]
+# Refining needs a background, that of a reference run on cells coarse enough for a test, and 16 samples or more.
+SETTINGS = [
+    "--base.regression", "kernel", "--train.epochs", "1", "--simulate.train-count", "32",
+    "--simulator.background-km-s", "slowest", "--simulator.reference-spacing-m", "10",
+    "--simulator.reference-dt-s", "5e-4", "--refine.on", "true", "--refine.spacing-m", "10", "--refine.bands-hz", "10",
+    "--refine.steps", "1", "--refine.products", "3", "--refine.workers", "1",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +34,19 @@ def first(tmp_path_factory):
 @pytest.mark.slow
 def test_everything_is_there_and_scored(first):
     run, systems = first
-    assert list(systems) == ["ensemble", "median profile", "linear regression", "kernel regression"]
+    assert list(systems) == ["ensemble", "refined", "median profile", "linear regression", "kernel regression"]
     assert all(0 < scores["mape"] < 1 for scores in systems.values())
     assert json.loads(run.scores.read_text()).keys() == systems.keys()
     assert run.report.read_text().count("<img") >= 8
     assert configs.load(run.config).data.root == str(run.data)
     with read_submission(run.submission("best_epoch_1")) as submission:
         assert len(submission.ids) == 4
+    refined = run.submission("best_epoch_1_refined")
+    with read_submission(refined) as submission, read_submission(spread_path(refined)) as spread:
+        assert len(submission.ids) == len(spread.ids) == 4
+    told = json.loads(rows_path(refined).read_text())
+    assert all(row["misfit"]["end"] <= row["misfit"]["start"] for row in told.values())
+    assert not list(run.path.glob("*.refining"))
 
 
 @pytest.mark.slow
