@@ -30,8 +30,8 @@ from .inference.submit import provenance, submit, test_samples
 from .inference.yardsticks import yardsticks
 from .plots.report import report
 from .plots.scores import draw_scores
+from .refinement.submission import check_refinable, refine_submission, rows_path
 from .refinement.submission import made_from as refined_from
-from .refinement.submission import refine_submission, rows_path
 from .runs import Run
 from .simulate import simulate
 from .train import train
@@ -50,6 +50,8 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
     run = run if isinstance(run, Run) else Run(run)
     with run.lock():
         check_run(run.path, config)
+        if config.refine.on:
+            check_refinable(config)
         data = Path(data) if data else Path(config.data.root) if config.data.root else None
         if data is None:
             data = _simulated(config, run)

@@ -82,6 +82,12 @@ def test_again_nothing_is_made_anew_and_each_change_is_noticed(first, caplog):
 def test_mistakes_are_told_before_any_work(tmp_path, capsys):
     arguments = ["--config", str(PRESET), "--run", str(tmp_path / "run")]
     assert main([*arguments, "--train.epoch", "3"]) == 2 and "did you mean 'epochs'" in capsys.readouterr().err
+    coarse = [*arguments, *SETTINGS, "--refine.spacing-m", "20"]
+    assert main(coarse) == 2 and "refine.spacing_m 20 leaves fewer than 3 cells" in capsys.readouterr().err
+    assert (
+        main([*arguments, "--refine.on", "true"]) == 2
+        and "it needs simulator.background_km_s" in capsys.readouterr().err
+    )
     (tmp_path / "data" / "train").mkdir(parents=True)
     assert main([*arguments, "--data", str(tmp_path / "data")]) == 2
     assert "no samples in it" in capsys.readouterr().err

@@ -34,7 +34,7 @@ class Setting:
     def held_out(self) -> int:
         """Index of the shot that judges."""
         shots = self.survey.shots
-        return min(self.refine.hold_out, shots) - 1 if self.refine.hold_out else shots // 2
+        return self.refine.hold_out - 1 if self.refine.hold_out else shots // 2
 
 
 @dataclass(frozen=True, eq=False)

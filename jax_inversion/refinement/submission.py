@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .. import config as configs
+from ..config import Config
 from ..data.folders import Sample, check_samples
 from ..errors import UserError
 from ..files import digest, write_aside
 from ..inference.predictor import Predictor
 from ..inference.submission import SubmissionWriter, spread_path
 from ..inference.submit import provenance
+from ..physics import SimulatorConfig, simulate
 from ..runs import Run
 from . import job
 from .inversion import Setting
@@ -30,16 +34,22 @@ def rows_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}_refinement.json")
 
 
-def setting_of(predictor: Predictor) -> Setting:
-    """How the samples of a checkpoint are refined. ``UserError`` for a survey whose background nobody knows."""
-    config = predictor.config
+def check_refinable(config: Config) -> SimulatorConfig:
+    """How to simulate in refining. ``UserError``, before any work, where the settings do not allow it."""
     simulator = dataclasses.replace(config.simulator, spacing_m=config.refine.spacing_m)
     if not simulator.has_background:
         raise UserError(
             "refining compares what a section adds to the background's response: it needs simulator.background_km_s, "
             "the damping layer and a reference run"
         )
-    return Setting(predictor.restored.survey, config.preprocess, simulator, config.refine)
+    if config.refine.hold_out > config.survey.shots:
+        raise UserError(f"refine.hold_out is shot {config.refine.hold_out}; the survey has {config.survey.shots}")
+    model = jax.ShapeDtypeStruct(config.survey.model_shape, jnp.float32)
+    try:
+        jax.eval_shape(lambda velocity: simulate(velocity, config.survey, **simulator.options), model)
+    except UserError as error:
+        raise UserError(f"refine.{error}" if str(error).startswith("spacing_m") else str(error)) from None
+    return simulator
 
 
 def made_from(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -58,7 +68,8 @@ def refine_submission(
     same call later goes on with them. ``UserError`` for bad samples before any work.
     """
     check_samples(samples, predictor.survey, velocity=False)
-    setting, made = setting_of(predictor), made_from(predictor, samples)
+    config, made = predictor.config, made_from(predictor, samples)
+    setting = Setting(predictor.restored.survey, config.preprocess, check_refinable(config), config.refine)
     learnt(predictor)
     work = job.RefineJob(
         place=out.with_name(f"{out.stem}.refining"),
