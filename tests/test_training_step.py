@@ -163,7 +163,7 @@ def test_validation_scores_real_samples_and_teaches_the_weights_only(parts, stat
     config = tiny_config()
     gathers, bases = jnp.asarray(batch["gathers"] / 0.01), {"kernel": jnp.full((BATCH, *SURVEY.model_shape), 2.0)}
     predict = jax.jit(lambda v: ensemble.predict(parts.groups, v, gathers, models.source_x(DECIMATED), bases))
-    members, truth = np.asarray(predict(state.variables))[:, :2], batch["velocity"][:2]
+    members, truth = predict(state.variables)[:, :2], jnp.asarray(batch["velocity"][:2])
     mape = jax.jit(losses.mape)
     np.testing.assert_allclose(scores["members"], [float(mape(m, truth)) for m in members], rtol=1e-4)
     np.testing.assert_allclose(scores["mape"], float(mape(members.mean(0), truth)), rtol=1e-4)
