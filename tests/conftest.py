@@ -20,6 +20,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -50,4 +51,14 @@ def few_windows() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "_WINDOWS", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def plain_figures() -> Iterator[None]:
+    """Figures whose parts may overlap: finding places for them takes two thirds of the time of drawing."""
+    from jax_inversion.plots import canvas
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "Figure", lambda **how: Figure(**how | {"layout": None}))
         yield
