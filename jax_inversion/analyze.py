@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, plots
+from . import config
 from .cli import front_door
 from .data.analysis import Analysis, examine, text
 from .data.folders import read_gathers
@@ -30,6 +30,8 @@ def analyze(data: Path | str, out: Path | str | None = None, survey: Survey = CH
 
 
 def _draw(found: Analysis, survey: Survey, out: Path) -> list[Path]:
+    from . import plots  # matplotlib takes a second to import
+
     figures = {}
     for k in evenly(len(found.chosen), GATHERS_DRAWN):
         sample = found.chosen[k]

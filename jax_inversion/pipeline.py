@@ -28,8 +28,6 @@ from .inference.scores import table, text, verdict
 from .inference.submission import spread_path
 from .inference.submit import provenance, submit, test_samples
 from .inference.yardsticks import yardsticks
-from .plots.report import report
-from .plots.scores import draw_scores
 from .refinement.submission import check_refinable, refine_submission, rows_path
 from .refinement.submission import made_from as refined_from
 from .runs import Run
@@ -161,6 +159,8 @@ def _refined_path(run: Run, predictor: Predictor) -> Path:
 
 
 def _finished(run: Run, predictor: Predictor, submission: Path, data: Path) -> dict[str, Any]:
+    from .plots.report import report  # matplotlib takes a second to import
+
     systems = _scored(run, predictor, submission, data)
     print(f"report: {report(run.path)}")
     return systems
@@ -181,6 +181,8 @@ def _scored(run: Run, predictor: Predictor, submission: Path, data: Path) -> dic
     }
 
     def make() -> list[Path]:
+        from .plots.scores import draw_scores  # matplotlib takes a second to import
+
         systems = {name: scoring.score(truth, path) for name, path in submissions.items()}
         figures = draw_scores(systems["ensemble"], truth, submission, run.figures)
         systems |= yardsticks(predictor, test_samples(predictor, data), truths)

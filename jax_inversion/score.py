@@ -14,7 +14,6 @@ from .files import check_writable, write_aside
 from .inference import scoring
 from .inference.scores import text
 from .inference.submission import check_submission
-from .plots.scores import draw_scores
 from .survey import CHALLENGE, Survey
 
 
@@ -30,6 +29,8 @@ def score(
     found = scoring.find_truth(truth, survey)
     scores = scoring.score(found, submission)
     if figures is not None:
+        from .plots.scores import draw_scores  # matplotlib takes a second to import
+
         draw_scores(scores, found, Path(submission), Path(figures))
     return scores
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import config as configs
-from . import plots, training
+from . import training
 from .cli import front_door
 from .config import Config
 from .data.rows import Store
@@ -43,6 +43,8 @@ def train(
         base = training.fit_base(config, samples, place.base)
 
         def draw(truth: np.ndarray, prediction: np.ndarray, name: str) -> bytes:
+            from . import plots  # matplotlib takes a second to import
+
             return plots.png(plots.comparison(truth, prediction, store.survey.on_grid(truth.shape), title=name))
 
         training.fit(config, samples, place.path, base, draw, on_checkpoint)

@@ -1,6 +1,7 @@
 """Every test runs on the CPU with the shape checks, strict dtype promotion and strict rank promotion on."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -8,6 +9,8 @@ os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of what these tests do
+# Compiling them takes a third less without the newer of XLA's two generators of fused loops.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 # What one process compiled serves the others, those that tests start among them, and the next run of the tests.
 _CACHE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ".pytest_cache")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(_CACHE, "jax"))
@@ -17,6 +20,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -38,3 +42,23 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip(f"no reference samples at {REFERENCE}")
     return REFERENCE
+
+
+@pytest.fixture(scope="module")
+def few_windows() -> Iterator[None]:
+    """Two windows in depth and the whole grid, in the place of five: every one is a loop, compiled twice."""
+    from jax_inversion.physics import windows  # after the shape checks are in place
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "_WINDOWS", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def plain_figures() -> Iterator[None]:
+    """Figures whose parts may overlap: finding places for them takes two thirds of the time of drawing."""
+    from jax_inversion.plots import canvas
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "Figure", lambda **how: Figure(**how | {"layout": None}))
+        yield

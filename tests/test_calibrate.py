@@ -106,6 +106,6 @@ def test_errors(gathers: tuple[np.ndarray, np.ndarray], tmp_path) -> None:
 @pytest.mark.slow
 def test_the_simulator_matches_the_reference(reference) -> None:
     found = calibrate(reference, 1)
-    assert found["residual"] < 0.005 and found["late"] < 0.04
+    assert found["residual"] < 1e-3 and found["late"] < 0.015  # at 0.1 ms; decimated: test_physics_reference.py
     assert found["gain"] == pytest.approx(1, abs=0.005) and abs(found["delay_ms"]) < 0.05
     assert found["judgement"].startswith("the simulator matches these data")

@@ -14,6 +14,7 @@ from jax_inversion.physics.leapfrog import heard
 from jax_inversion.physics.plan import Plan, acquisition, medium
 from jax_inversion.physics.propagator import propagate
 
+pytestmark = pytest.mark.usefixtures("few_windows")
 run = partial(simulate, survey=TINY, spacing_m=CELL_M)
 
 
@@ -81,11 +82,16 @@ def test_adjoint_of_the_linearised_loop(memory, windows, free_surface, boundary)
 
             return jax.jvp(f, (inside.m, ends.terms), (dm, dq))
 
-        record, change = linearised(dm, dq)
-        cotangent = jnp.asarray(rng.normal(size=record.shape))
-        again, pull = jax.vjp(lambda m, q: propagate(m, q, plan.layout), inside, ends)
-        to_medium, to_ends = pull(cotangent)
-        left, right = jnp.vdot(change, cotangent), jnp.vdot(dm, to_medium.m) + jnp.vdot(dq, to_ends.terms)
+        @jax.jit
+        def transposed(cotangent):
+            record, pull = jax.vjp(lambda m, q: propagate(m, q, plan.layout), inside, ends)
+            to_medium, to_ends = pull(cotangent)
+            return record, to_medium.m, to_ends.terms
+
+        record, change = map(np.asarray, linearised(dm, dq))
+        cotangent = rng.normal(size=record.shape)
+        again, to_m, to_terms = map(np.asarray, transposed(cotangent))
+        left, right = np.vdot(change, cotangent), np.vdot(dm, to_m) + np.vdot(dq, to_terms)
         if (
             plan.layout.windows
         ):  # cells that no recorded wave visits are left out: exact up to what leaks faster than waves
@@ -134,15 +140,18 @@ def test_taylor_slopes(options):
 
 
 def test_policies_agree():
-    v = jnp.asarray(model())
-    gradient = {}
-    for name, options in {
+    policies = {
         "exact": dict(keep_every_s=0.0),
         "default": {},
         "half": dict(keep_half=True),
         "recompute": dict(memory="recompute"),
-    }.items():
-        gradient[name] = jax.grad(partial(loss, windows=False, **options))(v)
+    }
+
+    @jax.jit
+    def gradients(v):
+        return {name: jax.grad(partial(loss, windows=False, **options))(v) for name, options in policies.items()}
+
+    gradient = gradients(jnp.asarray(model()))
     assert relative(gradient["default"], gradient["exact"]) < 1e-3
     assert relative(gradient["half"], gradient["exact"]) < 5e-3
     assert relative(gradient["recompute"], gradient["default"]) < 1e-5

@@ -11,6 +11,7 @@ from physics_tiny import CELL_M, TINY, model, relative
 from jax_inversion.errors import UserError
 from jax_inversion.physics import linearize, simulate
 
+pytestmark = pytest.mark.usefixtures("few_windows")
 run = partial(linearize, survey=TINY, spacing_m=CELL_M)
 
 

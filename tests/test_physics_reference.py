@@ -1,6 +1,6 @@
 """The run that the gathers look like: Devito's 1 m data, and the same from models on other cells.
 
-Devito's full samples are tried where they lie beside the checkout, decimated ones always.
+Devito's samples are decimated here; a full one is tried by test_calibrate.py where those lie beside the checkout.
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ import pytest
 from physics_tiny import relative
 
 from jax_inversion import backgrounds
-from jax_inversion.data.folders import MODEL_FILE, gather_files
 from jax_inversion.errors import UserError
 from jax_inversion.physics import SimulatorConfig, simulate
 from jax_inversion.survey import CHALLENGE, CHALLENGE_RUN
@@ -66,14 +65,3 @@ def test_small_samples(name):
     got = simulate(velocity, survey, **backgrounds.options(survey, SimulatorConfig()))
     assert got.shape == gathers.shape == survey.gathers_shape
     assert relative(got, gathers) < 1e-3
-
-
-@pytest.mark.slow
-def test_full_sample(reference):
-    folder = sorted(p for p in reference.iterdir() if p.is_dir())[0]
-    velocity = np.load(folder / MODEL_FILE, allow_pickle=False).astype(np.float32)
-    gathers = np.stack([np.load(folder / f, allow_pickle=False) for f in gather_files(CHALLENGE)])
-    got = np.asarray(simulate(velocity, CHALLENGE, **backgrounds.options(CHALLENGE, SimulatorConfig())))
-    late = slice(3500, None)
-    assert relative(got, gathers) < 1e-3
-    assert relative(got[:, late], gathers[:, late]) < 0.015

@@ -18,6 +18,7 @@ from jax_inversion.physics.plan import Plan, acquisition, medium
 from jax_inversion.physics.wavelet import ricker
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 
+pytestmark = pytest.mark.usefixtures("few_windows")
 V_KM_S = 2.0
 DEEP = dataclasses.replace(
     TINY,

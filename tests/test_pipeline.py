@@ -25,7 +25,7 @@ SETTINGS = [
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory):
+def first(tmp_path_factory, plain_figures):
     """A run of the whole pipeline, and the scores that it returned."""
     run = Run(tmp_path_factory.mktemp("pipeline") / "run")
     return run, pipeline(configs.load(PRESET, SETTINGS), run)

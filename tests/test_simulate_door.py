@@ -142,7 +142,7 @@ def test_killed_run_leaves_no_process_and_is_completed_by_the_next(whole: Path, 
     others = out / ".layered-s3-00000999.abcdefgh.partial"  # another shard's, at work
     others.mkdir()
     caplog.set_level("INFO", logger="jax_inversion")
-    simulate(out, COUNT, seed=SEED, geology=PRESET, workers=2, survey=TINY)
+    simulate(out, COUNT, seed=SEED, geology=PRESET, workers=1, survey=TINY)
     assert f"of {COUNT} samples are there already" in caplog.text
     assert not torn.exists() and others.exists()
     assert content(out) == content(whole)

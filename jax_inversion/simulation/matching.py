@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy  # scipy.interpolate comes when it is first used
 from scipy import fft
-from scipy.interpolate import BSpline, make_interp_spline
 
 from ..arrays import Gathers
 
@@ -29,9 +29,9 @@ class Simulated:
     dt_s: float
 
     @cached_property
-    def spline(self) -> BSpline:
+    def spline(self) -> "scipy.interpolate.BSpline":
         """Quintic: good to 1e-4 where the fastest period has six samples."""
-        return make_interp_spline(self.times_s, np.asarray(self.gathers, np.float64), k=5, axis=1)
+        return scipy.interpolate.make_interp_spline(self.times_s, np.asarray(self.gathers, np.float64), k=5, axis=1)
 
     @cached_property
     def times_s(self) -> np.ndarray:
