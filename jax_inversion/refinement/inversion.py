@@ -79,7 +79,10 @@ def refine(
     if survey.shots > 1:
         fitted[setting.held_out] = 0
     observed = Observed(*map(jnp.asarray, (start, gathers.astype(np.float32), background.astype(np.float32), fitted)))
-    bands = [band(survey, observed, setting.preprocess, high_hz, settings.noise) for high_hz in settings.bands_hz]
+    bands = [
+        band(survey, observed, setting.preprocess, high_hz, settings.noise, settings.noise_corner_hz)
+        for high_hz in settings.bands_hz
+    ]
     factor, fixed = jnp.asarray(prior.factor), _fixed(prior, setting)
     w = jnp.zeros(factor.shape[0], jnp.float32)
     first = _plain(solver.look(observed, bands[-1], factor, w, **fixed))
@@ -104,7 +107,7 @@ def _descend(
             step = solver.gauss_newton(observed, each, factor, w, products=settings.products, **fixed)
             w, taken = step.w, taken + 1
             before, after = float(step.before), float(step.after)
-            if float(step.misfits.fitted) <= settings.noise or not before - after > _FAINT * before:
+            if float(step.misfits.fitted) <= each.noise or not before - after > _FAINT * before:
                 break
     assert step is not None
     return w, step, taken

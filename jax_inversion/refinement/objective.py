@@ -16,12 +16,13 @@ _FLOOR, _GAIN_POWER = 0.03, 1.0  # where the preset says nothing of its own
 
 
 class Band(NamedTuple):
-    """The data up to a frequency: ``operator`` (time, time) whitens each trace, ``precision`` is one over the variance
-    of the noise in each sample of it.
+    """The data up to a frequency: ``operator`` (time, time) whitens each trace and weighs what is noisier less,
+    ``precision`` is one over the variance of the noise in each sample of it, ``noise`` its share of the data.
     """
 
     operator: Float[Array, "time time"] | Float[np.ndarray, "time time"]
     precision: Float[Array, ""] | float
+    noise: Float[Array, ""] | float
 
 
 class Observed(NamedTuple):
@@ -60,17 +61,26 @@ class Counting:
         return max(times, 1.0) * max(receivers, 1.0)
 
 
-def band(survey: Survey, observed: Observed, settings: PreprocessConfig, high_hz: float, noise: float) -> Band:
-    """The band up to ``high_hz`` of a sample whose noise is the share ``noise`` of the whitened data.
+def band(
+    survey: Survey, observed: Observed, settings: PreprocessConfig, high_hz: float, noise: float, corner_hz: float
+) -> Band:
+    """The band up to ``high_hz`` of a sample whose noise is the share ``noise`` sqrt(1 + (corner / f)^2) of the data.
 
     ``survey`` is the decimated one. The floor of the spectrum and the gain are the preset's own where it whitens.
     """
     floor = _FLOOR if settings.whiten_floor == "auto" else settings.whiten_floor
     gain = settings.gain_power if settings.whiten else _GAIN_POWER
-    operator = whiten.operator(survey, whiten.wavelet_spectrum(survey), floor, high_hz, gain)
-    data = np.einsum("ij,sjr->sir", operator, np.asarray(observed.gathers) - np.asarray(observed.background))
-    power = float(np.mean(np.square(data)))
-    return Band(operator, 1 / (Counting(survey, high_hz).alike * noise**2 * max(power, 1e-30)))
+    hz = np.maximum(whiten.frequencies_hz(survey), 1 / survey.duration_s / 4)
+    spectrum = np.maximum(whiten.wavelet_spectrum(survey), floor)
+    data = np.asarray(observed.gathers) - np.asarray(observed.background)
+
+    def power(operator: np.ndarray) -> float:
+        return max(float(np.mean(np.square(np.einsum("ij,sjr->sir", operator, data)))), 1e-30)
+
+    plain = power(whiten.operator(survey, spectrum, floor, high_hz, gain))
+    operator = whiten.operator(survey, spectrum * np.sqrt(1 + (corner_hz / hz) ** 2), floor, high_hz, gain)
+    variance = Counting(survey, high_hz).alike * noise**2 * plain
+    return Band(operator, 1 / variance, noise * (plain / power(operator)) ** 0.5)
 
 
 def filtered(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:
