@@ -102,7 +102,7 @@ class RefineConfig:
     steps: Count = 3  # Gauss-Newton steps in a band, at most
     products: Count = 30  # of the linearised simulator and its adjoint in a step
     noise: Positive = 0.01  # what the simulator leaves of the data, at least; a band that is fitted as well is done
-    # Below it the noise grows as 1 / f: float32 in the run that made the challenge's data left 10 % at 1 Hz, 2 % at 4 Hz.
+    # Below it noise grows as 1 / f: float32 in the run that made the challenge's data left 10 % at 1 Hz, 2 % at 4 Hz.
     noise_corner_hz: NonNegative = 10.0
     prior_samples: Count = 480  # of training, whose errors say what a correction looks like
     hold_out: CountOrZero = 0  # the shot (from 1) that judges and is not fitted; 0: the one in the middle
