@@ -11,6 +11,8 @@ from jax_inversion.data.folders import gather_files
 from jax_inversion.errors import UserError
 from jax_inversion.inference.submission import read_submission, spread_path
 from jax_inversion.pipeline import finish, main, pipeline
+from jax_inversion.refine import main as refine_main
+from jax_inversion.refine import refine
 from jax_inversion.refinement.submission import rows_path
 from jax_inversion.runs import Run
 
@@ -47,6 +49,30 @@ def test_everything_is_there_and_scored(first):
     told = json.loads(rows_path(refined).read_text())
     assert all(row["misfit"]["end"] <= row["misfit"]["start"] for row in told.values())
     assert not list(run.path.glob("*.refining"))
+
+
+@pytest.mark.slow
+def test_refining_stops_with_its_budget_and_goes_on_to_the_same_models(first, tmp_path, caplog, capsys):
+    run, _ = first
+    caplog.set_level("INFO", logger="jax_inversion")
+    out = tmp_path / "refined.npz"
+    refine(run.path, run.data, out, budget_minutes=1e-6)
+    told = json.loads(rows_path(out).read_text())
+    assert len(told) == 1 and "3 samples come back as they were predicted: the budget is spent" in caplog.text
+    with read_submission(run.submission("best_epoch_1")) as start, read_submission(out) as refined:
+        for sample_id in start.ids:
+            same = np.array_equal(start.read(sample_id, (12, 20)), refined.read(sample_id, (12, 20)))
+            assert same != (sample_id in told and told[sample_id]["scale"] > 0)
+    begun = (tmp_path / "refined.refining" / "rows.jsonl").read_text()
+    (tmp_path / "refined.refining" / "rows.jsonl").write_text(begun + begun[:40])  # as a kill leaves it
+    refine(run.path, run.data, out)
+    again = json.loads(rows_path(out).read_text())
+    assert len(again) == 4 and again.items() >= told.items() and not list(tmp_path.glob("*.refining"))
+    with read_submission(run.submission("best_epoch_1_refined")) as whole, read_submission(out) as refined:
+        for sample_id in whole.ids:
+            np.testing.assert_array_equal(whole.read(sample_id, (12, 20)), refined.read(sample_id, (12, 20)))
+    assert refine_main(["--ckpt", str(run.path), "--train.epochs", "2"]) == 2
+    assert "only --infer.* and --refine.* can be changed here" in capsys.readouterr().err
 
 
 @pytest.mark.slow
