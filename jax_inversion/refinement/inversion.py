@@ -56,7 +56,8 @@ class Refined:
     def said(self) -> dict[str, Any]:
         """What a report tells of it, fit for JSON."""
         misfits = {"start": self.start.held_out, "end": self.end.held_out, "fitted": self.end.fitted}
-        return {"scale": self.scale, "reason": self.reason, "steps": self.steps, "misfit": misfits}
+        finite = {name: value if math.isfinite(value) else None for name, value in misfits.items()}
+        return {"scale": self.scale, "reason": self.reason, "steps": self.steps, "misfit": finite}
 
 
 def refine(
