@@ -6,8 +6,9 @@ from pathlib import Path
 
 from .cli import front_door
 from .files import check_writable
+from .inference.intervals import calibrated, check_level, write_bounds
 from .inference.predictor import Predictor
-from .inference.submission import spread_path
+from .inference.submission import bounds_paths, spread_path
 from .inference.submit import provenance, submit, test_samples
 from .runs import Run
 
@@ -17,21 +18,29 @@ def infer(
     data: Path | str | None = None,
     out: Path | str | None = None,
     uncertainty: bool = False,
+    intervals: float | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
     """Predict every test sample under ``data`` with the checkpoint RUN[/best|/latest|/epoch_10]; returns the file.
 
     ``data`` defaults to what the run was trained with, ``out`` to RUN/submission_<checkpoint>_epoch_<n>.npz.
-    ``uncertainty`` writes the members' standard deviation to ``<out>_spread.npz`` too. ``overrides`` change the [infer]
-    section only. ``UserError`` for a missing checkpoint, bad samples or another survey's data.
+    ``uncertainty`` writes the members' standard deviation to ``<out>_spread.npz`` too, ``intervals``, such as 0.9, also
+    models between which that share of the cells is to lie, ``<out>_lower.npz`` and ``<out>_upper.npz``, calibrated on
+    the run's validation samples. ``overrides`` change the [infer] section only. ``UserError`` for a missing checkpoint,
+    bad samples or another survey's data.
     """
     predictor = Predictor.load(ckpt, overrides)
     out = Path(out) if out else Run(predictor.restored.run).submission(predictor.restored.label)
     check_writable(out)
-    if uncertainty:
-        check_writable(spread_path(out))
+    uncertainty = uncertainty or intervals is not None
+    for path in [spread_path(out)] * uncertainty + [*bounds_paths(out)] * (intervals is not None):
+        check_writable(path)
     samples = test_samples(predictor, data)
-    submit(predictor, samples, out, provenance(predictor, samples), uncertainty=uncertainty)
+    factors = None if intervals is None else calibrated(predictor, intervals)
+    made_from = provenance(predictor, samples)
+    submit(predictor, samples, out, made_from, uncertainty=uncertainty)
+    if factors is not None and intervals is not None:
+        write_bounds(out, factors, intervals, predictor.survey, made_from)
     return out
 
 
@@ -49,8 +58,13 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_epoch_<n>.npz")
     parser.add_argument("--uncertainty", action="store_true", help="also write the members' spread, <out>_spread.npz")
+    parser.add_argument(
+        "--intervals", type=float, metavar="0.9", help="also write models between which so many cells lie, calibrated"
+    )
     options, overrides = parser.parse_known_args(argv)
-    infer(options.ckpt, options.data, options.out, options.uncertainty, overrides)
+    if options.intervals is not None:
+        check_level(options.intervals)
+    infer(options.ckpt, options.data, options.out, options.uncertainty, options.intervals, overrides)
 
 
 if __name__ == "__main__":

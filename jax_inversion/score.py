@@ -12,7 +12,7 @@ from .data.folders import find_samples
 from .errors import UserError
 from .files import check_writable, write_aside
 from .inference import scoring
-from .inference.scores import text
+from .inference.scores import interval_text, text
 from .inference.submission import check_submission
 from .survey import CHALLENGE, Survey
 
@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--survey", type=Path, metavar="CONFIG.toml", help="config of a survey other than the challenge's"
     )
+    parser.add_argument("--intervals", action="store_true", help="say how often infer's --intervals hold the truth")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores there too")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw best, median and worst sample and the errors")
     options = parser.parse_args(argv)
@@ -79,6 +80,9 @@ def main(argv: Sequence[str]) -> None:
             check_writable(path)
     scores = score(options.truth, options.submission, survey=survey, figures=options.figures)
     print(text(scores))
+    if options.intervals:
+        scores["intervals"] = scoring.score_intervals(scoring.find_truth(options.truth, survey), options.submission)
+        print(interval_text(scores["intervals"]))
     if options.json:
         with write_aside(options.json) as aside:
             aside.write_text(json.dumps(scores, indent=1) + "\n")

@@ -73,6 +73,45 @@ def spread_against_error(compared: Sequence[tuple[np.ndarray, np.ndarray]]) -> d
     }
 
 
+def interval_scores(
+    triples: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], level: float, survey: Survey
+) -> dict[str, Any]:
+    """How often (truth, lower, upper) models (x, depth) in km/s hold what they say; fit for JSON.
+
+    ``coverage`` is the share of the cells within, ``error`` its standard error over samples, ``bands`` the same by
+    depth; ``width`` the mean of upper minus lower and ``score`` the mean interval score, km/s, lower is
+    better: Gneiting and Raftery 2007, doi:10.1198/016214506000001437, eq. 43.
+    """
+    inside, widths, penalties = [], [], []
+    for truth, lower, upper in triples:
+        inside.append(((truth >= lower) & (truth <= upper)).mean(0))
+        widths.append(float((upper - lower).mean()))
+        outside = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
+        penalties.append(float(2 / (1 - level) * outside.mean()))
+    each = np.stack(inside)
+    samples = each.mean(1)
+    return {
+        "level": level,
+        "coverage": float(samples.mean()),
+        "error": float(samples.std(ddof=1) / len(samples) ** 0.5) if len(samples) > 1 else None,
+        "width": float(np.mean(widths)),
+        "score": float(np.mean(widths) + np.mean(penalties)),
+        "bands": [{**band, "coverage": band.pop("mape")} for band in _bands(each.mean(0), survey.spacing_m)],
+    }
+
+
+def interval_text(found: Mapping[str, Any]) -> str:
+    """The same as lines for a terminal."""
+    error = "" if found["error"] is None else f" +- {100 * found['error']:.1f} over samples"
+    return "\n".join(
+        [
+            f"intervals of {100 * found['level']:g} %: {100 * found['coverage']:.1f} %{error} of the cells lie within; "
+            f"mean width {found['width']:.3f} km/s, interval score {found['score']:.3f} km/s",
+            *(f"  {b['from_m']:6.0f} to {b['to_m']:6.0f} m {100 * b['coverage']:6.1f} %" for b in found["bands"]),
+        ]
+    )
+
+
 def text(scores: dict[str, Any]) -> str:
     """The scores as lines for a terminal."""
     ranked = sorted(scores["per_sample"].items(), key=lambda item: -item[1])[:WORST]

@@ -13,8 +13,8 @@ from ..errors import UserError
 from ..npy import header_of
 from ..progress import track
 from ..survey import CHALLENGE, Survey
-from .scores import compare_spread, spread_against_error, summarise
-from .submission import read_spread, read_submission
+from .scores import compare_spread, interval_scores, spread_against_error, summarise
+from .submission import bounds_paths, read_spread, read_submission
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,28 @@ def score(truth: Truth, submission: Path | str) -> dict[str, Any]:
 
         scores = summarise(triples(), truth.survey)
     return scores | ({"spread": spread_against_error(compared)} if compared else {})
+
+
+def score_intervals(truth: Truth, submission: Path | str) -> dict[str, Any]:
+    """``scores.interval_scores`` of the lower and upper models beside a submission.
+
+    ``UserError`` where there are none, or they were made of another prediction.
+    """
+    lower, upper = bounds_paths(Path(submission))
+    if not (lower.exists() and upper.exists()):
+        raise UserError(f"{submission}: no {lower.name} and {upper.name} beside it; infer --intervals 0.9 writes them")
+    with read_submission(submission) as own, read_submission(lower) as low, read_submission(upper) as high:
+        made = dict(low.made_from or {})
+        level = made.pop("level", None)
+        if level is None or made != own.made_from or low.made_from != high.made_from:
+            raise UserError(f"{lower}: bounds of another prediction than {submission}; predict with --intervals again")
+        low.check_ids([sample.id for sample in truth.samples])
+        shape = truth.survey.model_shape
+        triples = (
+            (read_velocity(sample, truth.survey), low.read(sample.id, shape), high.read(sample.id, shape))
+            for sample in truth.samples
+        )
+        return interval_scores(triples, level, truth.survey)
 
 
 def ranked(scores: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Sample]:

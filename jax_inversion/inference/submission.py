@@ -133,6 +133,11 @@ def spread_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}_spread.npz")
 
 
+def bounds_paths(out: Path) -> tuple[Path, Path]:
+    """Where the lower and the upper models of the submission ``out`` lie."""
+    return out.with_name(f"{out.stem}_lower.npz"), out.with_name(f"{out.stem}_upper.npz")
+
+
 @contextlib.contextmanager
 def read_submission(path: Path | str) -> Iterator[Submission]:
     """Open a submission for lazy reading. ``UserError`` where there is none or the archive is damaged."""

@@ -1,0 +1,91 @@
+"""Intervals that hold the truth as often as they say: the members' spread, scaled by conformal risk control.
+
+Log velocity is to lie within q times the relative spread of the prediction. For each band of depth q is the least for
+which samples that training did not see are missed, on average over their cells, in no more than the share allowed
+(Angelopoulos et al. 2024, arXiv:2208.02814, with the share of a sample's cells as its loss). What is exchanged there is
+the sample, not the cell: the promise is one for cells of a new sample of the same kind, on average over samples.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import UserError
+from ..survey import Survey
+from .predictor import Predictor
+from .stored import Stored, predict_stored, stored_samples
+from .submission import SubmissionWriter, bounds_paths, read_submission, spread_path
+
+BANDS = 16  # of depth
+FEWEST = 20  # samples to calibrate on
+LEAST = 1e-3  # relative spread: where members agree by construction, as in the water
+
+Factors = Float[np.ndarray, " band"]
+
+
+def calibrated(predictor: Predictor, level: float) -> Factors:
+    """The factors of a checkpoint, from its run's validation samples. ``UserError`` where there are too few."""
+    samples = stored_samples(predictor)
+    if len(samples.validation) < FEWEST or np.isin(samples.validation, samples.train).any():
+        raise UserError(
+            f"intervals are calibrated on validation samples, {FEWEST} or more; the run has "
+            f"{len(np.setdiff1d(samples.validation, samples.train))}: raise data.validation_fraction"
+        )
+    return factors(predict_stored(predictor, samples, samples.validation, "calibrating"), level)
+
+
+def factors(stored: Stored, level: float) -> Factors:
+    """What the spread is to be multiplied by in each band so that intervals of ``level`` hold.
+
+    ``UserError`` for a level that so few samples cannot promise.
+    """
+    check_level(level)
+    n = len(stored.models)
+    if (allowed := ((n + 1) * (1 - level) - 1) / n) <= 0:
+        raise UserError(f"{n} samples cannot promise {level:g}; right is at most {n / (n + 1):.3f}")
+    scores = np.abs(np.log(stored.truths / stored.models)) / relative(stored.spreads, stored.models)
+    bands = np.array_split(scores, min(BANDS, scores.shape[2]), axis=2)
+    return np.array([_least(band.reshape(-1), allowed) for band in bands])
+
+
+def check_level(level: float) -> None:
+    """``UserError`` unless it is a probability that intervals can have."""
+    if not 0 < level < 1:
+        raise UserError(f"--intervals is {level:g}; right is a share of the cells between 0 and 1, such as 0.9")
+
+
+def relative(spread: np.ndarray, model: np.ndarray) -> np.ndarray:
+    """Spread over velocity, no less than ``LEAST``."""
+    return np.maximum(spread / model, LEAST)
+
+
+def write_bounds(out: Path, found: Factors, level: float, survey: Survey, made_from: Mapping[str, Any]) -> None:
+    """The lower and upper models of the submission ``out``, whose spread lies beside it."""
+    made = {**made_from, "level": level}
+    with ExitStack() as stack:
+        models, spreads = (stack.enter_context(read_submission(path)) for path in (out, spread_path(out)))
+        writers = [stack.enter_context(SubmissionWriter(path, made)) for path in bounds_paths(out)]
+        for sample_id in models.ids:
+            model, spread = (each.read(sample_id, survey.model_shape) for each in (models, spreads))
+            for writer, bound in zip(writers, bounds(model, spread, found, survey), strict=True):
+                writer.write(sample_id, bound)
+
+
+def bounds(model: np.ndarray, spread: np.ndarray, found: Factors, survey: Survey) -> Iterator[np.ndarray]:
+    """The lower and the upper model (x, depth) of one, within the survey's velocities."""
+    rows = np.array_split(np.arange(model.shape[1]), len(found))
+    wide = np.repeat(found, [len(band) for band in rows]) * relative(spread, model)
+    for sign in (-1, 1):
+        yield np.clip(model * np.exp(sign * wide), survey.v_min_km_s, survey.v_max_km_s)
+
+
+def _least(scores: Float[np.ndarray, " cell"], allowed: float) -> float:
+    """The least factor that no more than the share ``allowed`` of the scores exceeds.
+
+    All samples have as many cells, so the mean over samples of their shares is the share of all cells.
+    """
+    return float(np.quantile(scores, 1 - allowed, method="higher"))

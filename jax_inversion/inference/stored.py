@@ -1,0 +1,66 @@
+"""Predictions for samples of a run's own packed store, on its coarse cells: what a network's errors are learnt from."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ..data.rows import open_whole
+from ..errors import UserError
+from ..progress import Progress
+from ..resampling import cell_means, resize
+from ..runs import Run
+from ..training.assembly import groups
+from ..training.base import corrected, fit_base
+from ..training.samples import Samples, coarse_shape, split
+from .predict import make_predict
+from .predictor import Predictor
+
+_FINEST_M = 5.0  # cells that are predicted on
+_BATCH = 16
+
+
+class Stored(NamedTuple):
+    """Truths, predictions and the members' spread of samples, in km/s."""
+
+    truths: Float[np.ndarray, "n x depth"]
+    models: Float[np.ndarray, "n x depth"]
+    spreads: Float[np.ndarray, "n x depth"]
+
+
+def stored_samples(predictor: Predictor) -> Samples:
+    """The store of a checkpoint's run, and its split. ``UserError`` where the run has none."""
+    place, section = Run(predictor.restored.run).store, predictor.config.data
+    try:
+        store = open_whole(place, predictor.restored.survey)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{place}: no packed samples ({error}); what a run's networks miss is learnt from its own samples: "
+            "fetch store/ too, or train the run here"
+        ) from None
+    return split(store, section.validation_fraction, section.split_seed)
+
+
+def predict_stored(predictor: Predictor, samples: Samples, rows: np.ndarray, what: str) -> Stored:
+    """Predict the ``rows`` of the store, without noisy copies; ``what`` is said beside the progress bar.
+
+    What a base predicts for a training sample was fitted without it.
+    """
+    config, store = predictor.config, samples.store
+    base = fit_base(config, samples, Run(predictor.restored.run).base).grids if corrected(config) else {}
+    shape = coarse_shape(store.survey, max(_FINEST_M, config.train.spacing_m))
+    settings = dataclasses.replace(config.infer, noise_copies=0, noise_level=0.0)
+    predict = make_predict(groups(config, store.survey, shape), predictor.inputs, settings)
+    variables, key, found = jax.device_put(predictor.restored.variables), jax.random.key(0), []
+    with Progress(len(rows), what) as progress:
+        for k in range(0, len(rows), _BATCH):
+            batch = rows[k : k + _BATCH]
+            filled = np.concatenate([batch, np.repeat(batch[-1:], _BATCH - len(batch))])  # so that one program does
+            bases = {name: np.asarray(resize(grids[filled], shape)) for name, grids in base.items()}
+            predicted = predict(variables, store.gathers[filled], bases, key)
+            models, spreads = (np.asarray(each)[: len(batch)] for each in predicted)
+            found.append((cell_means((store.models[row] for row in batch), shape), models, spreads))
+            progress.update(len(batch))
+    return Stored(*map(np.concatenate, zip(*found, strict=True)))
