@@ -14,7 +14,7 @@ from tiny_run import SURVEY, tiny_config
 from jax_inversion.errors import UserError
 from jax_inversion.training import catalogue, checkpoints, list_checkpoints, manifest, optimiser, resolve, restore
 from jax_inversion.training.saver import Saver
-from jax_inversion.training.state import create
+from jax_inversion.training.state import create, from_dict, to_dict
 
 BASE = {"mean": np.arange(3.0), "odd": np.zeros((0, 4), np.float16)}
 PER_EPOCH = 3
@@ -306,3 +306,10 @@ def test_the_note_is_plain_json(tmp_path):
     assert said["format"] == "jax_inversion checkpoint 3" and said["names"] == ["best"] and said["step"] == 6
     assert said["config"]["train"]["batch_size"] == 4 and "weights/_METADATA" in said["files"]
     assert catalogue.look(tmp_path).notes[0].step == 6
+
+
+def test_arrays_of_another_type_are_named_with_their_types():
+    state = a_state()
+    halves = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jnp.float16 if a.ndim == 3 else a.dtype), state)
+    with pytest.raises(UserError, match=r"kernel'\] is float32 \(2, 300, 4\), not float16 \(2, 300, 4\)"):
+        from_dict(to_dict(state), halves, "run")
