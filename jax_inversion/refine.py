@@ -1,6 +1,7 @@
 """``python -m jax_inversion.refine``: predict a test set and let the wave equation correct the predictions."""
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from .cli import front_door
 from .errors import UserError
 from .files import check_writable
 from .inference.predictor import Predictor
-from .inference.submission import spread_path
+from .inference.submission import read_submission, spread_path
 from .inference.submit import provenance, submit, test_samples
 from .refinement.submission import refine_submission
 from .runs import Run
@@ -26,8 +27,8 @@ def refine(
     """Predict every test sample under ``data`` with the checkpoint RUN[/best|/latest|/epoch_10], and refine; the file.
 
     ``out`` defaults to RUN/submission_<checkpoint>_epoch_<n>_refined.npz; beside it lie the models' standard deviations
-    (``_spread``) and what became of each sample (``_refinement.json``). The predictions are taken from the run's own
-    submission where that was made from just this. ``overrides`` change the sections [infer] and [refine].
+    (``_spread``), what became of each sample (``_refinement.json``), and the predictions (``_start``) unless the run's
+    own submission is of just these samples. ``overrides`` change the sections [infer] and [refine].
 
     ``UserError`` for a missing checkpoint, bad samples, another survey's data, and a run without its training samples.
     """
@@ -46,11 +47,16 @@ def refine(
 
 
 def predicted(predictor: Predictor, samples: Sequence, run: Run, out: Path) -> Path:
-    """The submission that is to be refined: the run's own where that is of just these, else one beside ``out``."""
+    """The submission that is to be refined: the run's own where that is of just these, else one beside ``out``, made
+    now unless it is there.
+    """
     made_from, own = provenance(predictor, samples), run.submission(predictor.restored.label)
     if run.has(own.name, made_from):
         return own
     start = out.with_name(f"{out.stem}_start.npz")
+    with contextlib.suppress(UserError), read_submission(start) as kept:
+        if kept.made_from == made_from:
+            return start
     submit(predictor, samples, start, made_from)
     return start
 

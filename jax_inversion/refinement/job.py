@@ -57,12 +57,16 @@ class RefineJob:
         gathers = decimate(raw, self.recorded.dt_s, self.setting.survey.dt_s)
         with read_submission(self.start) as submission:
             start = submission.read(self.id_of(k), self.recorded.model_shape)
-        found = refine(start.astype(np.float32), gathers, self._background, self._prior, self.setting)
-        deviation = found.velocity_km_s * np.asarray(resize(found.deviation, self.recorded.model_shape))
+        found = refine(start.astype(np.float32), gathers, self._background, self.belief, self.setting)
+        deviation = self.absolute(found.deviation, found.velocity_km_s)
         with write_aside(self.result(k)) as aside, aside.open("wb") as file:
             np.save(file, np.stack([found.velocity_km_s, deviation]).astype(np.float32), allow_pickle=False)
         said = {"id": self.id_of(k), "seconds": round(time.monotonic() - begun, 1), **found.said}
         return said | {"row": k, "sha256": digest(self.result(k))}
+
+    def absolute(self, deviation: np.ndarray, model: np.ndarray) -> np.ndarray:
+        """A deviation of log velocity, on the correction's cells, in km/s on the model's."""
+        return model * np.asarray(resize(deviation, self.recorded.model_shape))
 
     @cached_property
     def _background(self) -> np.ndarray:
@@ -71,7 +75,8 @@ class RefineJob:
         return background
 
     @cached_property
-    def _prior(self) -> Prior:
+    def belief(self) -> Prior:
+        """The prior."""
         return prior.read(self.prior)
 
 
@@ -103,15 +108,16 @@ def refined_samples(
     return rows
 
 
-def models(job: RefineJob, rows: dict[int, dict[str, Any]]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-    """(id, model, its standard deviation) of every sample: those that are not done as they were predicted, and None."""
+def models(job: RefineJob, rows: dict[int, dict[str, Any]]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(id, model, its standard deviation) of every sample; those not done as they were predicted, with the prior's."""
     with read_submission(job.start) as submission:
         for k in range(len(job.samples)):
             if k in rows:
                 model, deviation = open_mapped(job.result(k))
                 yield job.id_of(k), model, deviation
             else:
-                yield job.id_of(k), submission.read(job.id_of(k), job.recorded.model_shape), None
+                model = submission.read(job.id_of(k), job.recorded.model_shape)
+                yield job.id_of(k), model, job.absolute(job.belief.deviation, model)
 
 
 def _begin(job: RefineJob, made_from: dict[str, Any]) -> dict[int, dict[str, Any]]:

@@ -83,7 +83,7 @@ def refine_submission(
     with SubmissionWriter(out, made) as writer, SubmissionWriter(spread_path(out), made) as deviations:
         for sample_id, model, deviation in job.models(work, rows):
             writer.write(sample_id, model)
-            deviations.write(sample_id, np.zeros_like(model) if deviation is None else deviation)
+            deviations.write(sample_id, deviation)
     told = {row["id"]: row for row in rows.values()}
     with write_aside(rows_path(out)) as aside:
         aside.write_text(json.dumps(told, indent=1) + "\n")
