@@ -18,8 +18,8 @@ def infer(
     data: Path | str | None = None,
     out: Path | str | None = None,
     uncertainty: bool = False,
-    intervals: float | None = None,
     overrides: Sequence[str] = (),
+    intervals: float | None = None,
 ) -> Path:
     """Predict every test sample under ``data`` with the checkpoint RUN[/best|/latest|/epoch_10]; returns the file.
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     options, overrides = parser.parse_known_args(argv)
     if options.intervals is not None:
         check_level(options.intervals)
-    infer(options.ckpt, options.data, options.out, options.uncertainty, options.intervals, overrides)
+    infer(options.ckpt, options.data, options.out, options.uncertainty, overrides, options.intervals)
 
 
 if __name__ == "__main__":

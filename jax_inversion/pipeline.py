@@ -61,7 +61,7 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
         train(config, data, run.path)
         predictor, submission = _predicted(config, run, data, "best")
         if predictor.config.refine.on:
-            _refined(run, predictor, submission, data)
+            _refined(run, predictor, data)
         return _finished(run, predictor, submission, data)
 
 
@@ -142,13 +142,13 @@ def _predicted(config: Config, run: Run, data: Path, checkpoint: str) -> tuple[P
     return predictor, out
 
 
-def _refined(run: Run, predictor: Predictor, submission: Path, data: Path) -> None:
+def _refined(run: Run, predictor: Predictor, data: Path) -> None:
     """The stage that corrects the predictions by waveform inversion."""
     samples = test_samples(predictor, data)
     out, made_from = _refined_path(run, predictor), refined_from(predictor, samples)
 
     def make() -> list[Path]:
-        refine_submission(predictor, samples, submission, out)
+        refine_submission(predictor, samples, out)
         return [out, spread_path(out), rows_path(out)]
 
     _stage(run, "refine", out.name, made_from, make)

@@ -1,7 +1,6 @@
 """``python -m jax_inversion.refine``: predict a test set and let the wave equation correct the predictions."""
 
 import argparse
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from .cli import front_door
 from .errors import UserError
 from .files import check_writable
 from .inference.predictor import Predictor
-from .inference.submission import read_submission, spread_path
-from .inference.submit import provenance, submit, test_samples
+from .inference.submission import spread_path
+from .inference.submit import test_samples
 from .refinement.submission import refine_submission
 from .runs import Run
 
@@ -42,23 +41,8 @@ def refine(
     samples = test_samples(predictor, data)
     budget_s = np.inf if budget_minutes is None else 60 * budget_minutes
     with run.lock():
-        refine_submission(predictor, samples, predicted(predictor, samples, run, out), out, budget_s)
+        refine_submission(predictor, samples, out, budget_s)
     return out
-
-
-def predicted(predictor: Predictor, samples: Sequence, run: Run, out: Path) -> Path:
-    """The submission that is to be refined: the run's own where that is of just these, else one beside ``out``, made
-    now unless it is there.
-    """
-    made_from, own = provenance(predictor, samples), run.submission(predictor.restored.label)
-    if run.has(own.name, made_from):
-        return own
-    start = out.with_name(f"{out.stem}_start.npz")
-    with contextlib.suppress(UserError), read_submission(start) as kept:
-        if kept.made_from == made_from:
-            return start
-    submit(predictor, samples, start, made_from)
-    return start
 
 
 @front_door

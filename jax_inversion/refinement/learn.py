@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from ..data.statistics import evenly
 from ..inference.predictor import Predictor
 from ..inference.stored import predict_stored, stored_samples
 from ..resampling import resize
@@ -32,8 +33,7 @@ def learnt(predictor: Predictor) -> Prior:
     place = Run(predictor.restored.run).prior(predictor.restored.label)
     if (kept := prior.load(place, made_from)) is not None:
         return kept
-    train = samples.train
-    rows = train[np.linspace(0, len(train) - 1, min(settings.prior_samples, len(train))).round().astype(int)]
+    rows = samples.train[evenly(len(samples.train), settings.prior_samples)]
     stored = predict_stored(predictor, samples, rows, "learning what predictions miss")
     errors = resize(np.log(stored.truths / stored.models), coarse_shape(samples.store.survey, settings.spacing_m))
     log.info(f"learning the prior from {len(errors)} samples, where log velocity is wrong by {np.std(errors):.3f}")

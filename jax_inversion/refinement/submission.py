@@ -1,5 +1,6 @@
 """A test set refined into a submission, with the standard deviation of its models and what became of each sample."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -18,8 +19,8 @@ from ..data.folders import Sample, check_samples
 from ..errors import UserError
 from ..files import digest, write_aside
 from ..inference.predictor import Predictor
-from ..inference.submission import SubmissionWriter, spread_path
-from ..inference.submit import provenance
+from ..inference.submission import SubmissionWriter, read_submission, spread_path
+from ..inference.submit import provenance, submit
 from ..physics import SimulatorConfig, simulate
 from ..runs import Run
 from . import job
@@ -59,10 +60,25 @@ def made_from(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]
     return provenance(predictor, samples) | {"refine": settings, "simulator": sections["simulator"]}
 
 
+def predicted(predictor: Predictor, samples: Sequence[Sample], out: Path) -> Path:
+    """The submission that is refined into ``out``: the run's own where that is of just these samples, else one beside
+    ``out``, made now unless it is there.
+    """
+    made, run = provenance(predictor, samples), Run(predictor.restored.run)
+    own, start = run.submission(predictor.restored.label), out.with_name(f"{out.stem}_start.npz")
+    if run.has(own.name, made):
+        return own
+    with contextlib.suppress(UserError), read_submission(start) as kept:
+        if kept.made_from == made:
+            return start
+    submit(predictor, samples, start, made)
+    return start
+
+
 def refine_submission(
-    predictor: Predictor, samples: Sequence[Sample], start: Path, out: Path, budget_s: float = np.inf
+    predictor: Predictor, samples: Sequence[Sample], out: Path, budget_s: float = np.inf
 ) -> dict[str, Any]:
-    """Refine the submission ``start`` of ``samples`` into ``out``, standard deviations beside it; what became of each.
+    """Predict ``samples`` and refine them into ``out``, standard deviations beside it; what became of each.
 
     An interrupted one goes on. After ``budget_s`` the samples that are left come back as they were predicted, and the
     same call later goes on with them. ``UserError`` for bad samples before any work.
@@ -71,6 +87,7 @@ def refine_submission(
     config, made = predictor.config, made_from(predictor, samples)
     setting = Setting(predictor.restored.survey, config.preprocess, check_refinable(config), config.refine)
     learnt(predictor)
+    start = predicted(predictor, samples, out)
     work = job.RefineJob(
         place=out.with_name(f"{out.stem}.refining"),
         samples=tuple(sample.path.resolve() for sample in samples),

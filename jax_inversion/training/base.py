@@ -16,6 +16,7 @@ from .. import backgrounds, ensemble, regression
 from ..config import Config
 from ..data import inputs
 from ..data.inputs import Inputs
+from ..data.statistics import evenly
 from ..data.store import Store
 from ..files import digest_json, open_plain, write_aside
 from ..losses import mape
@@ -87,7 +88,7 @@ def _fit(config: Config, samples: Samples) -> Base:
     seen = fit_inputs(config, samples)
     arrays |= seen.arrays
     features = _features(config, store, seen, arrays)
-    fitted = _fitted_rows(train, section.most_samples)
+    fitted = train[evenly(len(train), section.most_samples or len(train))]
     unseen = np.setdiff1d(np.arange(len(store)), fitted)
     logarithms = (np.log(store.models[row]) for row in fitted)
     targets = cell_means(logarithms, coarse_shape(store.survey, section.spacing_m))
@@ -105,13 +106,6 @@ def _fit(config: Config, samples: Samples) -> Base:
         truths = (store.models[row] for row in samples.validation)
         scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
     return Base(grids, arrays, scores)
-
-
-def _fitted_rows(train: np.ndarray, most: int) -> np.ndarray:
-    """The training rows that are fitted: all, or ``most`` of them, evenly chosen."""
-    if not 0 < most < len(train):
-        return train
-    return train[np.linspace(0, len(train) - 1, most).round().astype(int)]
 
 
 def _features(config: Config, store: Store, seen: Inputs, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
