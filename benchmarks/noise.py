@@ -85,7 +85,7 @@ def noise(gathers: np.ndarray, predictor: Predictor, level: float, kind: str) ->
 
 
 def by_batches(predictor: Predictor, gathers: np.ndarray) -> np.ndarray:
-    return np.concatenate([predictor.predict(gathers[k : k + 10])[0] for k in range(0, len(gathers), 10)])
+    return np.concatenate([predictor.models(gathers[k : k + 10])[0] for k in range(0, len(gathers), 10)])
 
 
 def kernel(config: configs.Config, store: Store, shape: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:

@@ -6,7 +6,6 @@ keys are refused with the nearest known one. Sections that describe a room's own
 
 import dataclasses
 import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from .data.augment import AugmentConfig
 from .data.preprocess import PreprocessConfig
 from .errors import UserError
-from .files import write_aside
+from .files import read_toml, write_aside
 from .losses import LossConfig
 from .models import NETWORKS, InversionConfig, Network
 from .physics.settings import SimulatorConfig
@@ -91,13 +90,8 @@ def from_dict(values: Mapping[str, Any], where: str = "config") -> Config:
     """Validate nested ``values``; ``UserError`` names ``where`` and the key, what was found and what is right."""
     _refuse_unknown(values, where)
     values = dict(values)
-    if "survey" in values:  # whole or absent: half a survey of one's own and half the challenge's is nobody's
-        needed = [f.name for f in dataclasses.fields(Survey) if f.default is dataclasses.MISSING]
-        if missing := [name for name in needed if name not in values["survey"]]:
-            raise UserError(
-                f"{where}: [survey] lacks {', '.join(missing)}; give all of {', '.join(needed)}, or no [survey] at all "
-                "(then it is the challenge's)"
-            )
+    if "survey" in values:
+        values["survey"] = Survey.from_dict(values["survey"], where)
     if "model" in values:
         values["model"] = {"name": _DEFAULT_NETWORK} | values["model"]
     try:
@@ -131,12 +125,7 @@ def _group(own: Config, group: GroupConfig, where: str) -> Config:
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read a preset and apply overrides such as ``--train.batch-size 2`` or ``--train.batch-size=2``."""
     path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' Notepad writes a byte order mark
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; presets lie in configs/") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: not a readable TOML file: {error}") from None
+    values = read_toml(path, "presets lie in configs/")
     _refuse_unknown(values, str(path))
     changed = with_overrides(values, overrides)
     return from_dict(changed, f"{path} and the command line" if overrides else str(path))

@@ -12,6 +12,7 @@ import shutil
 import stat
 import struct
 import tempfile
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -183,6 +184,17 @@ def digest_bytes(*parts: bytes) -> str:
 def digest_json(values: Any) -> str:
     """The SHA-256 of plain nested values: the same for equal ones, in whatever order their keys are."""
     return digest_bytes(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
+
+
+def read_toml(path: Path | str, hint: str = "") -> dict[str, Any]:
+    """The tables of a TOML file; ``UserError`` where there is none (with ``hint``, where to look) or it is not one."""
+    try:
+        # Windows' Notepad writes a byte order mark
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file{'; ' if hint else ''}{hint}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path}: not a readable TOML file: {error}") from None
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:

@@ -8,11 +8,16 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from .arrays import AnyGathers, AnyVelocity
 from .errors import UserError
+from .files import read_toml
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,37 @@ class Survey:
             raise UserError(f"survey.v_min_km_s {self.v_min_km_s} must be below survey.v_max_km_s {self.v_max_km_s}")
         if not self.source_x_m or not self.receiver_x_m:
             raise UserError("survey.source_x_m and survey.receiver_x_m must name at least one position each")
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Survey":
+        """The [survey] section of a TOML file, such as a preset or a run's config.toml; without one, ``CHALLENGE``.
+
+        ``UserError`` names the file and the key, what was found and what is right.
+        """
+        values = read_toml(path).get("survey")
+        return CHALLENGE if values is None else cls.from_dict(values, str(path))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> "Survey":
+        """Validate ``values``, all that a survey needs; ``UserError`` names ``where`` and the key."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        needed = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+        if unknown := [name for name in values if name not in names]:
+            raise UserError(f"{where}: unknown key survey.{unknown[0]}; known: {', '.join(names)}")
+        if missing := [name for name in needed if name not in values]:
+            # whole or absent: half a survey of one's own and half the challenge's is nobody's
+            raise UserError(
+                f"{where}: [survey] lacks {', '.join(missing)}; give all of {', '.join(needed)}, or no [survey] at all "
+                "(then it is the challenge's)"
+            )
+        try:
+            return TypeAdapter(cls).validate_python(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, ("survey", *first["loc"])))
+            raise UserError(f"{where}: {key}: {first['msg']}, found {first['input']!r}") from None
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
 
     @property
     def shots(self) -> int:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from tiny_run import SURVEY as TINY
 from tiny_run import tiny_config
 
+import jax_inversion
 from jax_inversion import infer, regression
 from jax_inversion.config import InferConfig
-from jax_inversion.data.folders import write_sample
+from jax_inversion.data.folders import Sample, read_gathers, write_sample
 from jax_inversion.data.inputs import Inputs
 from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.ensemble import Group
@@ -69,7 +70,7 @@ def _predict(model: nn.Module, gathers=GATHERS, base=None, survey=SURVEY, member
     preprocess = PreprocessConfig(gain_power=options.pop("gain_power", 0.0))
     groups = [Group("some", model, members, "kernel")]
     predict = make_predict(groups, Inputs(preprocess, survey, 2.0), InferConfig(**options))
-    mean, spread = predict(_variables(model, members), gathers, {} if base is None else {"kernel": base}, key)
+    mean, spread, _ = predict(_variables(model, members), gathers, {} if base is None else {"kernel": base}, key)
     return np.asarray(mean), np.asarray(spread)
 
 
@@ -206,6 +207,33 @@ def test_a_batch_holds_no_memory_of_its_neighbours(run, submission, tmp_path, ca
             shape = TINY.model_shape
             np.testing.assert_allclose(a.read(sample_id, shape), b.read(sample_id, shape), rtol=1e-4)
     assert "5 models of epoch 3" in caplog.text and "mean" in caplog.text and "s a sample" in caplog.text
+
+
+def test_arrays_are_predicted_as_the_front_door_predicts_folders(run, submission):
+    predictor = jax_inversion.load(run, ["--infer.batch-size", "2"])
+    gathers = np.stack([read_gathers(Sample(name, run.parent / "data" / "test" / name), TINY) for name in IDS])
+    found = predictor.predict(gathers)
+    assert found.velocity_km_s.shape == (5, *TINY.model_shape) == found.members.shape[1:] and len(found.members) == 2
+    with read_submission(submission) as archive:
+        for name, model in zip(IDS, found.velocity_km_s, strict=True):
+            np.testing.assert_allclose(model, archive.read(name, TINY.model_shape), rtol=1e-5)
+    one = predictor.predict(gathers[3])
+    assert one.velocity_km_s.shape == one.spread_km_s.shape == TINY.model_shape == one.members.shape[1:]
+    np.testing.assert_allclose(one.velocity_km_s, found.velocity_km_s[3], rtol=1e-4)
+    thinned = predictor.predict(predictor.decimated(gathers[3])[0])
+    np.testing.assert_array_equal(thinned.velocity_km_s, one.velocity_km_s)
+    data = found.to_xarray()
+    assert data.velocity.dims == ("sample", "x", "depth") and data.velocity.units == "km/s" and data.x.units == "m"
+    assert float(data.depth[-1]) == (TINY.nz - 1) * TINY.spacing_m and data.members.sizes["member"] == 2
+    for wrong, words in (
+        (gathers[0, :1], "samples stacked"),
+        (gathers[:, :, :-1], r"right is \(2, 101, 5\) \(shot, time, receiver\)"),
+        (np.where(gathers[0] > 0, np.nan, 0), "values are NaN or infinite"),
+    ):
+        with pytest.raises(UserError, match=words):
+            predictor.predict(wrong)
+    with pytest.raises(UserError, match="no packed samples"):
+        predictor.predict(gathers[0], intervals=0.9)
 
 
 def test_overrides_and_a_folder_of_samples(run, submission, tmp_path, capsys):

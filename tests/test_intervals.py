@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from jax_inversion import infer, score
+from jax_inversion import infer
 from jax_inversion.data.folders import MODEL_FILE
 from jax_inversion.errors import UserError
 from jax_inversion.inference.intervals import bounds, factors, write_bounds
 from jax_inversion.inference.scores import interval_scores, interval_text
 from jax_inversion.inference.stored import Stored
 from jax_inversion.inference.submission import SubmissionWriter, bounds_paths, read_submission, spread_path
+from jax_inversion.score import main as score_main
 from jax_inversion.survey import Survey
 
 SURVEY = Survey(
@@ -65,12 +66,12 @@ def test_bounds_lie_beside_their_submission_and_are_scored(tmp_path, capsys):
         (tmp_path / "truth" / f"s{k}").mkdir(parents=True)
         np.save(tmp_path / "truth" / f"s{k}" / MODEL_FILE, np.asarray(truth, np.float64))
     arguments = ["--truth", str(tmp_path / "truth"), "--submission", str(out), "--intervals"]
-    assert score.main(arguments) == 0 and "intervals of 80 %" in capsys.readouterr().out
+    assert score_main(arguments) == 0 and "intervals of 80 %" in capsys.readouterr().out
     with SubmissionWriter(out, {"checkpoint": 2}) as writer:
         for k, field in enumerate(stored.models):
             writer.write(f"s{k}", field)
-    assert score.main(arguments) == 2 and "bounds of another prediction" in capsys.readouterr().err
+    assert score_main(arguments) == 2 and "bounds of another prediction" in capsys.readouterr().err
     lower.unlink()
-    assert score.main(arguments) == 2 and "infer --intervals 0.9 writes them" in capsys.readouterr().err
+    assert score_main(arguments) == 2 and "infer --intervals 0.9 writes them" in capsys.readouterr().err
     assert infer.main(["--ckpt", "nowhere", "--intervals", "90"]) == 2
     assert "--intervals is 90; right is a share" in capsys.readouterr().err

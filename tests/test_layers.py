@@ -14,7 +14,7 @@ LEVELS = {
     3: ("simulation", "training", "inference"),
     4: ("refinement",),
     5: ("plots", "cli"),
-    6: (*DOORS, "__main__", "__init__"),
+    6: (*DOORS, "__main__", "__init__", "interface"),
     7: ("remote",),
 }
 LEVEL = {room: level for level, rooms in LEVELS.items() for room in rooms}
@@ -26,6 +26,7 @@ SIDEWAYS = {
     ("config", "sections"),
     ("inference", "training"),
     ("cli", "former_names"),
+    ("__init__", "interface"),
     *(("pipeline", door) for door in DOORS),
 }
 ONLY = {"orbax": "training", "wandb": "training", "matplotlib": "plots"}

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from jax_inversion import config, score
+from jax_inversion import config
 from jax_inversion.data.folders import write_sample
 from jax_inversion.errors import UserError
 from jax_inversion.inference.scores import compare_spread, spread_against_error, spread_words, summarise, table, verdict
 from jax_inversion.inference.submission import SubmissionWriter, spread_path
+from jax_inversion.score import main, score
 from jax_inversion.survey import Survey
 
 SURVEY = Survey(
@@ -36,7 +37,7 @@ def submission(tmp_path):
 
 
 def test_hand_worked(truth, submission):
-    scores = score.score(truth, submission, survey=SURVEY)
+    scores = score(truth, submission, survey=SURVEY)
     assert scores["samples"] == 2
     assert scores["mape"] == pytest.approx(0.075)
     assert scores["per_sample"] == {"a": pytest.approx(0.1), "b": pytest.approx(0.05)}
@@ -63,7 +64,7 @@ def test_models_below_the_window_of_ssim(truth):
 def test_truth_beside_train_and_test_counts_first(tmp_path, truth, submission):
     for split, value in (("train", 2.0), ("test", 3.0)):
         write_sample(tmp_path / split, "t", SURVEY, GATHERS, np.full(SURVEY.model_shape, value))
-    assert score.score(tmp_path, submission, survey=SURVEY)["samples"] == 2
+    assert score(tmp_path, submission, survey=SURVEY)["samples"] == 2
 
 
 def test_shape_is_taken_from_the_truth_where_no_survey_is_given(tmp_path):
@@ -74,17 +75,17 @@ def test_shape_is_taken_from_the_truth_where_no_survey_is_given(tmp_path):
     with SubmissionWriter(tmp_path / "s.npz") as writer:
         for sample_id in "ab":
             writer.write(sample_id, np.full((8, 16), 2.1))
-    assert score.score(tmp_path / "t", tmp_path / "s.npz")["mape"] == pytest.approx(0.05)
+    assert score(tmp_path / "t", tmp_path / "s.npz")["mape"] == pytest.approx(0.05)
     np.save(tmp_path / "t" / "b" / names[1], np.full((9, 16), 2.0))
     with pytest.raises(UserError, match=r"sample b: .*shape is \(9, 16\); right is \(8, 16\)"):
-        score.score(tmp_path / "t", tmp_path / "s.npz")
+        score(tmp_path / "t", tmp_path / "s.npz")
 
 
 def test_front_door(tmp_path, truth, submission, capsys):
     config.save(config.Config(survey=SURVEY), tmp_path / "config.toml")
     arguments = ["--truth", str(truth), "--submission", str(submission), "--survey", str(tmp_path / "config.toml")]
     out = ["--json", str(tmp_path / "scores.json"), "--figures", str(tmp_path / "figures")]
-    assert score.main([*arguments, *out]) == 0
+    assert main([*arguments, *out]) == 0
     printed = capsys.readouterr().out
     assert "MAPE     0.07500  (7.50 %)" in printed and "0 to     20 m   5.00 %" in printed
     assert printed.index("  a  ") < printed.index("  b  ")  # the worst first
@@ -98,12 +99,12 @@ def test_front_door(tmp_path, truth, submission, capsys):
 
 def test_front_door_refuses_in_one_line(tmp_path, truth, submission, capsys):
     write_sample(truth, "c", SURVEY, GATHERS, np.full(SURVEY.model_shape, 2.0))
-    assert score.main(["--truth", str(truth), "--submission", str(submission)]) == 2
+    assert main(["--truth", str(truth), "--submission", str(submission)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("error:")] == [
         f"error: {submission}: sample ids 1 missing (c); right is exactly the 3 of the test set"
     ]
-    assert score.main(["--truth", str(tmp_path / "none"), "--submission", str(submission)]) == 2
+    assert main(["--truth", str(tmp_path / "none"), "--submission", str(submission)]) == 2
     assert "no velocity models" in capsys.readouterr().err
 
 
@@ -144,6 +145,6 @@ def test_the_spread_beside_a_submission_is_scored_if_it_is_of_that_prediction(tm
     mine = tmp_path / "mine.npz"
     write(mine, models, {"checkpoint": 1})
     write(spread_path(mine), spreads, {"checkpoint": 1})
-    assert score.score(truth, mine)["spread"]["mean"] == pytest.approx(np.mean([s.mean() for s in spreads.values()]))
+    assert score(truth, mine)["spread"]["mean"] == pytest.approx(np.mean([s.mean() for s in spreads.values()]))
     write(spread_path(mine), spreads, {"checkpoint": 2})
-    assert "spread" not in score.score(truth, mine)
+    assert "spread" not in score(truth, mine)

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from jax_inversion import config, geology
-from jax_inversion import simulate as door
 from jax_inversion.data.folders import (
     MODEL_FILE,
     check_samples,
@@ -27,13 +26,15 @@ from jax_inversion.data.folders import (
 )
 from jax_inversion.errors import RunError, UserError
 from jax_inversion.physics.settings import SimulatorConfig
+from jax_inversion.simulate import main
+from jax_inversion.simulate import simulate as make
 from jax_inversion.simulation import Job
 from jax_inversion.simulation.record import RECORD
 from jax_inversion.survey import Survey
 
 # without the reference's own response of the water, a run that takes longer than all of these tests
 PLAIN = SimulatorConfig(background_km_s="none")
-simulate = partial(door.simulate, simulator=PLAIN)
+simulate = partial(make, simulator=PLAIN)
 
 TINY = Survey(
     nx=16, nz=24, spacing_m=5.0, nt=101, dt_s=1e-3, source_x_m=(0.0, 75.0), source_z_m=20.0,
@@ -307,9 +308,9 @@ def test_models_may_not_come_from_where_samples_go(whole: Path) -> None:
 
 
 def test_wrong_command_ends_with_code_2(capsys, tmp_path: Path) -> None:
-    assert door.main(["--out", str(tmp_path / "set"), "--count", "1", "--geology", "lunar"]) == 2
+    assert main(["--out", str(tmp_path / "set"), "--count", "1", "--geology", "lunar"]) == 2
     assert capsys.readouterr().err.startswith("error: geology 'lunar' is unknown")
-    assert door.main(["--out", str(tmp_path / "set"), "--count", "1", "--spacing", "0"]) == 2
+    assert main(["--out", str(tmp_path / "set"), "--count", "1", "--spacing", "0"]) == 2
     assert "simulator.spacing_m: Input should be greater than 0" in capsys.readouterr().err
-    assert door.main(["--out", str(tmp_path / "set"), "--count", "1", "--train.epochs", "3"]) == 2
+    assert main(["--out", str(tmp_path / "set"), "--count", "1", "--train.epochs", "3"]) == 2
     assert "--train.* has no effect here" in capsys.readouterr().err

@@ -76,8 +76,8 @@ def write_bounds(out: Path, found: Factors, level: float, survey: Survey, made_f
 
 
 def bounds(model: np.ndarray, spread: np.ndarray, found: Factors, survey: Survey) -> Iterator[np.ndarray]:
-    """The lower and the upper model (x, depth) of one, within the survey's velocities."""
-    rows = np.array_split(np.arange(model.shape[1]), len(found))
+    """The lower and the upper model (*sample, x, depth) of one, within the survey's velocities."""
+    rows = np.array_split(np.arange(model.shape[-1]), len(found))
     wide = np.repeat(found, [len(band) for band in rows]) * relative(spread, model)
     for sign in (-1, 1):
         yield np.clip(model * np.exp(sign * wide), survey.v_min_km_s, survey.v_max_km_s)

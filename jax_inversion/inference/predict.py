@@ -1,6 +1,7 @@
 """One jitted function from gathers to models: members, mirrored and noisy copies, averages."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +15,26 @@ from ..ensemble import Groups
 from ..survey import mirror_gathers, mirror_velocity
 
 Given = Array | np.ndarray
-Predict = Callable[[dict, Given, Mapping[str, Given], Array], tuple[Array, Array]]
+
+
+class Predicted(NamedTuple):
+    """``mean`` and ``spread`` (batch, nx, nz) and each of the ``members`` (member, batch, nx, nz), in km/s."""
+
+    mean: Array
+    spread: Array
+    members: Array
+
+
+Predict = Callable[[dict, Given, Mapping[str, Given], Array], Predicted]
 
 
 def make_predict(groups: Groups, inputs: Inputs, settings: InferConfig) -> Predict:
-    """The jitted ``predict(variables, gathers, bases, key) -> (mean, spread)`` of an ensemble.
+    """The jitted ``predict(variables, gathers, bases, key) -> Predicted`` of an ensemble.
 
     ``gathers`` (batch, shot, time, receiver) are decimated, as ``inputs`` take them; ``bases`` are by name the models
-    (batch, nx, nz) that networks correct; ``key`` draws the noise. ``mean`` and ``spread`` are (batch, nx, nz) in
-    km/s: the weighted average of the members, and the standard deviation of their predictions, those from mirrored
-    gathers among them, about the plain mean of all.
+    (batch, nx, nz) that networks correct; ``key`` draws the noise. ``mean`` is the weighted average of the members,
+    ``spread`` the standard deviation of their predictions, those from mirrored gathers among them, about the plain mean
+    of all.
 
     Each member's prediction is the average over the gathers as they are and ``noise_copies`` of them with noise of
     ``noise_level * std``, and with ``mirror`` over the mirror images of all those, mirrored back; a survey that is not
@@ -43,7 +54,7 @@ def make_predict(groups: Groups, inputs: Inputs, settings: InferConfig) -> Predi
         return jnp.stack([velocity, mirror_velocity(members(variables, mirror_gathers(residual), flipped))])
 
     @jax.jit
-    def predict(variables: dict, gathers: Array, bases: Mapping[str, Array], key: Array) -> tuple[Array, Array]:
+    def predict(variables: dict, gathers: Array, bases: Mapping[str, Array], key: Array) -> Predicted:
         residual = inputs.residual(gathers)
 
         def add_copy(total: Array, copy_key: Array) -> tuple[Array, None]:
@@ -55,6 +66,6 @@ def make_predict(groups: Groups, inputs: Inputs, settings: InferConfig) -> Predi
         if settings.noise_copies:  # a scan, so that memory does not grow with the copies
             total, _ = jax.lax.scan(add_copy, total, jax.random.split(key, settings.noise_copies))
         velocity = total / (1 + settings.noise_copies)
-        return ensemble.combine(velocity, variables["logits"]), jnp.std(ways, axis=(0, 1))
+        return Predicted(ensemble.combine(velocity, variables["logits"]), jnp.std(ways, axis=(0, 1)), velocity)
 
     return predict

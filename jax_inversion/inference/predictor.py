@@ -25,7 +25,8 @@ from ..training.assembly import groups
 from ..training.base import base_input, corrected
 from ..training.checkpoints import Restored, restore
 from .postprocess import postprocess
-from .predict import Predict, make_predict
+from .predict import Predict, Predicted, make_predict
+from .prediction import Prediction
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +64,71 @@ class Predictor:
         """What a prediction depends on, the gathers apart; fit for JSON."""
         return {"checkpoint": self.restored.fingerprint, "infer": configs.as_dict(self.config)["infer"]}
 
-    def predict(self, gathers: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, gathers: np.ndarray, intervals: float | None = None) -> Prediction:
+        """Velocity models of recorded gathers (shot, time, receiver), or of several samples', an axis before these.
+
+        They are of ``survey``, or decimated already to the interval that the networks see. ``intervals``, such as 0.9,
+        adds models between which that share of the cells is to lie, calibrated on samples that training did not see.
+        ``UserError`` for another shape, values that are not finite, and where nothing is known to calibrate by.
+        """
+        from .intervals import bounds, calibrated  # which read predictors
+
+        factors = None if intervals is None else calibrated(self, intervals)
+        seen = self.decimated(np.asarray(gathers))
+        size, found = min(self.config.infer.batch_size, len(seen)), []
+        for number, k in enumerate(range(0, len(seen), size)):
+            some = seen[k : k + size]
+            final, predicted = self._run(_filled(some, size), number)
+            arrays = final, np.asarray(predicted.spread), np.moveaxis(np.asarray(predicted.members), 0, 1)
+            found.append([each[: len(some)] for each in arrays])
+        velocity, spread, members = map(np.concatenate, zip(*found, strict=True))
+        low = high = None
+        if factors is not None:
+            low, high = bounds(velocity, spread, factors, self.survey)
+        members = np.moveaxis(members, 1, 0)
+        if np.ndim(gathers) == 3:
+            velocity, spread, members = velocity[0], spread[0], members[:, 0]
+            low, high = (None if bound is None else bound[0] for bound in (low, high))
+        return Prediction(velocity, spread, self.survey, members, low, high, intervals)
+
+    def models(self, gathers: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Models and the members' spread, both (batch, x, depth) km/s, of decimated ``gathers`` (see ``read``).
 
         ``number``, that of the batch, draws the noise of its copies. Models are smoothed and clipped as [infer] says.
         """
+        final, predicted = self._run(gathers, number)
+        return final, np.asarray(predicted.spread)
+
+    def _run(self, gathers: np.ndarray, number: int) -> tuple[np.ndarray, Predicted]:
         key = jax.random.fold_in(jax.random.key(self.config.train.seed), number)
-        mean, spread = self._predict(self._variables, gathers, self.bases(gathers), key)
+        predicted = self._predict(self._variables, gathers, self.bases(gathers), key)
         section = self.config.infer
-        final = postprocess(np.asarray(mean), self.survey, smoothing_m=section.smoothing_m, clip=section.clip)
-        return final, np.asarray(spread)
+        mean = np.asarray(predicted.mean)
+        return postprocess(mean, self.survey, smoothing_m=section.smoothing_m, clip=section.clip), predicted
+
+    def decimated(self, gathers: np.ndarray, *, cut: bool = True) -> np.ndarray:
+        """Recorded gathers ([sample,] shot, time, receiver) as the networks take them, (sample, shot, time, receiver).
+
+        Decimated ones stay as they are; without ``cut`` others are not filtered beyond that. ``UserError`` for another
+        shape and for values that are not finite.
+        """
+        recorded, decimated = self.survey, self.restored.survey
+        if gathers.ndim not in (3, 4) or gathers.shape[-3:] not in (recorded.gathers_shape, decimated.gathers_shape):
+            raise UserError(
+                f"gathers are {gathers.shape}; right is {recorded.gathers_shape} (shot, time, receiver), every "
+                f"{recorded.dt_s:g} s, or {decimated.gathers_shape}, every {decimated.dt_s:g} s, samples stacked "
+                "before them"
+            )
+        if not len(gathers):
+            raise UserError("gathers hold no sample")
+        if bad := gathers.size - np.count_nonzero(np.isfinite(gathers)):
+            raise UserError(f"gathers: {bad} of {gathers.size} values are NaN or infinite")
+        samples = gathers.astype(np.float32).reshape(-1, *gathers.shape[-3:])
+        if gathers.shape[-3:] == decimated.gathers_shape:
+            return samples
+        section = self.config.preprocess
+        cuts = (section.low_cut_hz, section.high_cut_hz) if cut else (0.0, 0.0)
+        return decimate(samples, recorded.dt_s, section.dt_s, *cuts)
 
     def bases(self, gathers: np.ndarray) -> dict[str, np.ndarray]:
         """The models (batch, x, depth) km/s that networks correct, by the baseline's name."""
@@ -96,8 +152,7 @@ class Predictor:
         The last batch is filled up, so that there is one compilation.
         """
         for number, (batch, gathers) in enumerate(self.read(samples, size), first):
-            filled = np.concatenate([gathers, np.repeat(gathers[-1:], size - len(batch), axis=0)])
-            final, spread = self.predict(filled, number)
+            final, spread = self.models(_filled(gathers, size), number)
             yield batch, final[: len(batch)], spread[: len(batch)]
 
     def read(self, samples: Sequence[Sample], size: int) -> Iterator[tuple[Sequence[Sample], np.ndarray]]:
@@ -131,3 +186,8 @@ class Predictor:
     @cached_property
     def _predict(self) -> Predict:
         return make_predict(groups(self.config, self.restored.survey), self.inputs, self.config.infer)
+
+
+def _filled(gathers: np.ndarray, size: int) -> np.ndarray:
+    """``size`` of them, the last one repeated, so that one compiled program does."""
+    return np.concatenate([gathers, np.repeat(gathers[-1:], size - len(gathers), axis=0)])

@@ -60,7 +60,7 @@ def predict_stored(predictor: Predictor, samples: Samples, rows: np.ndarray, wha
             filled = np.concatenate([batch, np.repeat(batch[-1:], _BATCH - len(batch))])  # so that one program does
             bases = {name: np.asarray(resize(grids[filled], shape)) for name, grids in base.items()}
             predicted = predict(variables, store.gathers[filled], bases, key)
-            models, spreads = (np.asarray(each)[: len(batch)] for each in predicted)
+            models, spreads = (np.asarray(each)[: len(batch)] for each in (predicted.mean, predicted.spread))
             found.append((cell_means((store.models[row] for row in batch), shape), models, spreads))
             progress.update(len(batch))
     return Stored(*map(np.concatenate, zip(*found, strict=True)))

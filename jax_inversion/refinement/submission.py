@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import backgrounds
 from .. import config as configs
 from ..config import Config
 from ..data.folders import Sample, check_samples
@@ -22,9 +23,11 @@ from ..inference.predictor import Predictor
 from ..inference.submission import SubmissionWriter, read_submission, spread_path
 from ..inference.submit import provenance, submit
 from ..physics import SimulatorConfig, simulate
+from ..resampling import resize
 from ..runs import Run
+from ..survey import Survey
 from . import job
-from .inversion import Setting
+from .inversion import Setting, refine
 from .learn import learnt
 
 log = logging.getLogger(__name__)
@@ -51,6 +54,29 @@ def check_refinable(config: Config) -> SimulatorConfig:
     except UserError as error:
         raise UserError(f"refine.{error}" if str(error).startswith("spacing_m") else str(error)) from None
     return simulator
+
+
+def refine_arrays(predictor: Predictor, gathers: np.ndarray, start_km_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One sample refined: its velocity and that velocity's standard deviation, (x, depth) in km/s.
+
+    ``gathers`` (shot, time, receiver) are recorded ones, or decimated. ``UserError`` for shapes of another survey.
+    """
+    recorded, setting = predictor.survey, setting_of(predictor.config, predictor.restored.survey)
+    if start_km_s.shape != recorded.model_shape:
+        raise UserError(f"the start is {start_km_s.shape}; right is {recorded.model_shape} (x, depth)")
+    seen = predictor.decimated(gathers, cut=False)
+    if len(seen) != 1:
+        raise UserError(f"gathers of {len(seen)} samples, and one start; refine them one by one")
+    known = backgrounds.background(setting.survey, setting.simulator)
+    assert known is not None  # ``check_refinable`` has refused a survey without one
+    found = refine(start_km_s, seen[0], known, learnt(predictor), setting)
+    deviation = found.velocity_km_s * np.asarray(resize(found.deviation, recorded.model_shape))
+    return found.velocity_km_s, deviation
+
+
+def setting_of(config: Config, survey: Survey) -> Setting:
+    """What all samples share; ``survey`` is the decimated one."""
+    return Setting(survey, config.preprocess, check_refinable(config), config.refine)
 
 
 def made_from(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -85,7 +111,7 @@ def refine_submission(
     """
     check_samples(samples, predictor.survey, velocity=False)
     config, made = predictor.config, made_from(predictor, samples)
-    setting = Setting(predictor.restored.survey, config.preprocess, check_refinable(config), config.refine)
+    setting = setting_of(config, predictor.restored.survey)
     learnt(predictor)
     start = predicted(predictor, samples, out)
     work = job.RefineJob(

@@ -15,13 +15,13 @@ import modal
 from .. import analyze as analyze_door
 from .. import config as configs
 from .. import pipeline as pipeline_door
-from .. import score as score_door
-from .. import simulate as simulate_door
 from .. import train as train_door
 from ..errors import UserError
 from ..files import write_aside
 from ..inference import scores as scoring
 from ..runs import Run
+from ..score import score as score_submission
+from ..simulate import simulate as simulate_samples
 from ..training import restore
 from .gpu import need_gpu
 from .lease import sole_trainer
@@ -90,9 +90,7 @@ def simulate_part(root: Path, options: dict[str, Any], config: str, overrides: s
     out, truth = inside(root, options.pop("out"), "out"), options.pop("truth")
     truth = truth if isinstance(truth, bool) else inside(root, truth, "truth")
     begun, there = time.monotonic(), _count(out)
-    simulate_door.simulate(
-        out, **options, truth=truth, workers=workers, survey=chosen.survey, simulator=chosen.simulator
-    )
+    simulate_samples(out, **options, truth=truth, workers=workers, survey=chosen.survey, simulator=chosen.simulator)
     return _count(out) - there, time.monotonic() - begun
 
 
@@ -103,7 +101,7 @@ def score(root: Path, run: str, submission: str, truth: str) -> None:
     results = root / "results" / run
     survey = configs.load(Run(place).config).survey
     folder = inside(root, truth, "truth") if truth else data_folder(root, "", run, "truth")
-    scores = score_door.score(folder, path, survey=survey, figures=results / "figures")
+    scores = score_submission(folder, path, survey=survey, figures=results / "figures")
     print(f"{path.name}\n{scoring.text(scores)}")
     with write_aside(results / f"{path.stem}_scores.json") as aside:
         aside.write_text(json.dumps(scores, indent=1) + "\n")

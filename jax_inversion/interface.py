@@ -1,0 +1,105 @@
+"""The functions of the Python interface: what the front doors do with folders, with arrays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jax import Array
+
+from . import backgrounds, metrics, physics
+from .arrays import Gathers
+from .errors import UserError
+from .inference.prediction import Prediction
+from .inference.predictor import Predictor
+from .physics import SimulatorConfig
+from .survey import CHALLENGE, Survey
+
+if TYPE_CHECKING:
+    from .plots.canvas import Figure
+
+AnyArray = Array | np.ndarray  # shapes are checked here, with words for the user
+
+
+def load(ckpt: Path | str, overrides: Sequence[str] = ()) -> Predictor:
+    """A trained ensemble: a run's best checkpoint, or RUN/latest, RUN/epoch_10, or a file that ``export`` wrote.
+
+    ``overrides`` change the [infer] and [refine] sections, as in ``load(RUN, ["--infer.mirror", "false"])``.
+    ``UserError`` for a checkpoint that is missing or damaged.
+    """
+    return Predictor.load(ckpt, overrides, sections=("infer", "refine"))
+
+
+def simulate(velocity_km_s: AnyArray, survey: Survey = CHALLENGE, **settings: Any) -> Gathers:
+    """Gathers (shot, time, receiver) of a velocity model (x, depth) in km/s, or of several.
+
+    ``settings`` are those of [simulator]: ``spacing_m=10``, ``boundary="cpml"``, ``free_surface=True``, ... Works under
+    ``jax.jit``, ``jax.vmap`` and ``jax.grad`` with respect to the model. Every 0.1 ms in the challenge's survey;
+    ``survey.with_interval(0.004)`` asks for fewer samples. ``UserError`` for a model of another shape.
+    """
+    try:
+        simulator = SimulatorConfig(**settings)
+    except TypeError as error:
+        known = ", ".join(SimulatorConfig.__dataclass_fields__)
+        raise UserError(f"simulate: {str(error).split('() ')[-1]}; settings are {known}") from None
+    return physics.simulate(velocity_km_s, survey, **backgrounds.options(survey, simulator))
+
+
+def refine(predictor: Predictor, gathers: AnyArray, start: Prediction | AnyArray) -> Prediction:
+    """The prediction ``start`` of a sample, corrected until its simulated gathers agree with those recorded.
+
+    It comes back as it was where that helps nothing, see ``refinement.inversion.refine``; ``spread_km_s`` is the
+    posterior's standard deviation. The prior is learnt from the run's packed samples, once. ``UserError`` where there
+    are none, and for shapes that are not the survey's.
+    """
+    from .refinement.submission import refine_arrays
+
+    velocity = start.velocity_km_s if isinstance(start, Prediction) else start
+    velocity, spread = refine_arrays(predictor, np.asarray(gathers), np.asarray(velocity, np.float32))
+    return Prediction(velocity, spread, predictor.survey)
+
+
+def score(truth: AnyArray, prediction: Prediction | AnyArray, survey: Survey = CHALLENGE) -> dict[str, float]:
+    """MAPE (a fraction, as the challenge defines it), MAE and RMSE in km/s, and SSIM of models (*sample, x, depth)."""
+    velocity = prediction.velocity_km_s if isinstance(prediction, Prediction) else prediction
+    found, true = np.asarray(velocity), np.asarray(truth)
+    if found.shape != true.shape:
+        raise UserError(f"the prediction is {found.shape}, the truth {true.shape}; right are equal shapes (x, depth)")
+    plain = {name: float(getattr(metrics, name)(found, true)) for name in ("mape", "mae", "rmse")}
+    return plain | {"ssim": metrics.ssim(found, true, survey.v_min_km_s, survey.v_max_km_s)}
+
+
+def plot_model(
+    model: Prediction | AnyArray,
+    survey: Survey | None = None,
+    *,
+    truth: AnyArray | None = None,
+    title: str = "",
+) -> "Figure":
+    """A figure of a model (x, depth) in km/s and its profiles; a prediction's spread and the ``truth`` beside it."""
+    from . import plots
+
+    if isinstance(model, Prediction):
+        if model.velocity_km_s.ndim != 2:
+            raise UserError("plot_model draws one model (x, depth); predict one sample, or give one of velocity_km_s")
+        return plots.comparison(
+            truth, model.velocity_km_s, survey or model.survey, spread=model.spread_km_s, title=title
+        )
+    velocity = np.asarray(model)
+    return plots.comparison(truth, velocity, (survey or CHALLENGE).on_grid(velocity.shape), title=title)
+
+
+def plot_gathers(
+    gathers: AnyArray,
+    survey: Survey = CHALLENGE,
+    *,
+    gain: Literal["none", "power", "agc"] = "power",
+    title: str = "",
+) -> "Figure":
+    """A figure of a sample's gathers, every shot beside the next, with amplitudes that grow with time."""
+    from . import plots
+
+    gathers = np.asarray(gathers)
+    if gathers.shape != survey.gathers_shape:
+        raise UserError(f"gathers are {gathers.shape}; right is {survey.gathers_shape} (shot, time, receiver)")
+    return plots.gather_panel(gathers, survey, gain=gain, title=title)
