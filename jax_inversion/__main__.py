@@ -13,6 +13,7 @@ VERBS = {
     "train": "train or resume an ensemble",
     "infer": "predict velocity models and write a submission",
     "refine": "correct predictions so that their gathers agree with those observed",
+    "export": "write a trained run to one small file that predicts anywhere",
     "score": "score a submission against the truth",
     "pipeline": "all of it, from simulated data to a scored submission and a report",
 }

@@ -15,7 +15,7 @@ import tempfile
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,15 @@ def digest_bytes(*parts: bytes) -> str:
 def digest_json(values: Any) -> str:
     """The SHA-256 of plain nested values: the same for equal ones, in whatever order their keys are."""
     return digest_bytes(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
+
+
+def digest_arrays(values: Any, arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of plain nested values and named arrays, of their types, shapes and contents."""
+    found = hashlib.sha256(digest_json(values).encode())
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def read_toml(path: Path | str, hint: str = "") -> dict[str, Any]:

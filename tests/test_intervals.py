@@ -6,7 +6,7 @@ import pytest
 from jax_inversion import infer
 from jax_inversion.data.folders import MODEL_FILE
 from jax_inversion.errors import UserError
-from jax_inversion.inference.intervals import bounds, factors, write_bounds
+from jax_inversion.inference.intervals import bounds, chosen, factors, table, write_bounds
 from jax_inversion.inference.scores import interval_scores, interval_text
 from jax_inversion.inference.stored import Stored
 from jax_inversion.inference.submission import SubmissionWriter, bounds_paths, read_submission, spread_path
@@ -48,6 +48,16 @@ def test_few_samples_are_covered_rather_more_and_too_few_are_refused():
         factors(drawn(9, 0), 0.95)
     with pytest.raises(UserError, match="between 0 and 1"):
         factors(drawn(9, 0), 1.0)
+
+
+def test_a_table_holds_the_factors_of_levels():
+    stored = drawn(60, 0)
+    known = table(stored)
+    assert known["levels"][-1] == np.float32(0.98)  # of 60 samples 0.99 would be too much
+    np.testing.assert_allclose(chosen(known, 0.9, "m.npz"), factors(stored, 0.9), rtol=1e-6)
+    np.testing.assert_array_equal(chosen(known, 0.88, "m.npz"), chosen(known, 0.9, "m.npz"))
+    with pytest.raises(UserError, match=r"m\.npz: calibrated for levels to 0\.98, not for 0\.99"):
+        chosen(known, 0.99, "m.npz")
 
 
 def test_bounds_lie_beside_their_submission_and_are_scored(tmp_path, capsys):

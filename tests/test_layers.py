@@ -6,7 +6,7 @@ from pathlib import Path
 import jax_inversion
 
 PACKAGE = Path(jax_inversion.__file__).parent
-DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "refine", "score", "pipeline")
+DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "refine", "export", "score", "pipeline")
 LEVELS = {
     0: ("arrays", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
     1: ("geology", "physics", "data", "models", "regression", "losses", "metrics"),

@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import jax_inversion
 from jax_inversion import config as configs
-from jax_inversion.data.folders import gather_files
+from jax_inversion.data.folders import Sample, gather_files, read_gathers
 from jax_inversion.errors import UserError
+from jax_inversion.export import main as export_main
+from jax_inversion.infer import main as infer_main
 from jax_inversion.inference.submission import read_submission, spread_path
 from jax_inversion.pipeline import finish, main, pipeline
 from jax_inversion.refine import main as refine_main
 from jax_inversion.refine import refine
 from jax_inversion.refinement.submission import rows_path
 from jax_inversion.runs import Run
+from jax_inversion.training import model_file, restore
 
 PRESET = Path(__file__).parent / "modal" / "tiny.toml"
 # Refining needs a background, that of a reference run on cells coarse enough for a test, and 16 samples or more.
@@ -73,6 +77,59 @@ def test_refining_stops_with_its_budget_and_goes_on_to_the_same_models(first, tm
             np.testing.assert_array_equal(whole.read(sample_id, (12, 20)), refined.read(sample_id, (12, 20)))
     assert refine_main(["--ckpt", str(run.path), "--train.epochs", "2"]) == 2
     assert "only --infer.* and --refine.* can be changed here" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_model_file_predicts_and_refines_as_its_run_does(first, tmp_path, caplog, capsys, monkeypatch):
+    run, _ = first
+    monkeypatch.chdir(tmp_path)
+    assert export_main(["--ckpt", str(run.path), "--out", "small.npz", "--refine.prior-samples", "24"]) == 0
+    assert "next: python -m jax_inversion.infer --ckpt small.npz" in capsys.readouterr().out
+    assert "without intervals: intervals are calibrated on validation samples" in caplog.text
+    with np.load("small.npz", allow_pickle=False) as file:
+        assert {array.dtype.name for array in map(file.get, file.files)} <= {"float16", "float32", "int8", "uint8"}
+    mine, theirs = (jax_inversion.load(spec) for spec in ("small.npz", run.path))
+    assert mine.config.data.root == "" and mine.survey == theirs.survey
+    name = min(path.name for path in (run.data / "test").iterdir() if path.is_dir())
+    gathers = read_gathers(Sample(name, run.data / "test" / name), theirs.survey)
+    start, expected = (each.predict(gathers).velocity_km_s for each in (mine, theirs))
+    np.testing.assert_allclose(start, expected, rtol=2e-3)
+    found, wanted = (jax_inversion.refine(each, gathers, expected) for each in (mine, theirs))
+    np.testing.assert_allclose(found.velocity_km_s, wanted.velocity_km_s, rtol=0.02)
+    assert infer_main(["--ckpt", "small.npz", "--data", str(run.data), "--out", "out.npz"]) == 0
+    assert infer_main(["--ckpt", "small.npz", "--data", str(run.data)]) == 0
+    assert Path("runs/small/submission_small.npz").read_bytes() != b"" and not list(tmp_path.glob("*.refining"))
+    assert infer_main(["--ckpt", "small.npz"]) == 2 and "give --data DIR" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda raw: raw[: len(raw) // 2], "not a whole model file"),
+        (lambda raw: b"", "not a whole model file"),
+        (lambda raw: raw.replace(b"meta.npy", b"mate.npy"), "not a whole model file"),
+    ],
+)
+def test_a_damaged_model_file_is_refused(first, tmp_path, capsys, damage, words):
+    run, _ = first
+    path = tmp_path / "small.npz"
+    model_file.write(path, restore(run.path), {})
+    path.write_bytes(damage(path.read_bytes()))
+    assert infer_main(["--ckpt", str(path), "--data", str(run.data)]) == 2
+    told = capsys.readouterr().err
+    assert f"error: {path}: {words}" in told and told.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_model_file_whose_contents_changed_is_refused(first, tmp_path):
+    path = tmp_path / "small.npz"
+    model_file.write(path, restore(first[0].path), {})
+    with np.load(path) as file:
+        contents = dict(file)
+    np.savez(path, **contents | {"logits": contents["logits"] + 1})
+    with pytest.raises(UserError, match="do not match their checksum"):
+        model_file.read(path)
 
 
 @pytest.mark.slow

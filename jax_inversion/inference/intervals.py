@@ -22,20 +22,55 @@ from .submission import SubmissionWriter, bounds_paths, read_submission, spread_
 
 BANDS = 16  # of depth
 FEWEST = 20  # samples to calibrate on
+INTERVALS = "intervals"  # in a model file
+LEVELS = tuple(k / 100 for k in (*range(10, 95, 5), *range(95, 100)))  # that it is calibrated for
 LEAST = 1e-3  # relative spread: where members agree by construction, as in the water
 
 Factors = Float[np.ndarray, " band"]
+Table = Mapping[str, np.ndarray]
 
 
 def calibrated(predictor: Predictor, level: float) -> Factors:
-    """The factors of a checkpoint, from its run's validation samples. ``UserError`` where there are too few."""
+    """The factors of a checkpoint, from its run's validation samples or its model file.
+
+    ``UserError`` where these are too few.
+    """
+    brought = predictor.restored.extras.get(INTERVALS)
+    if brought is None:
+        return factors(_validated(predictor), level)
+    return chosen(brought, level, str(predictor.restored.path))
+
+
+def portable(predictor: Predictor) -> Table:
+    """What a model file brings: see ``table``."""
+    return table(_validated(predictor))
+
+
+def table(stored: Stored) -> Table:
+    """The factors of ``LEVELS``, (level, band), as far as so many samples can promise them."""
+    most = len(stored.models) / (len(stored.models) + 1)
+    levels = [level for level in LEVELS if level < most]
+    each = np.stack([factors(stored, level) for level in levels])
+    return {"levels": np.array(levels, np.float32), "factors": each.astype(np.float32)}
+
+
+def chosen(known: Table, level: float, where: str) -> Factors:
+    """The factors of the least level in a ``table`` that is no less than ``level``; ``where`` the table lies."""
+    check_level(level)
+    enough = np.flatnonzero(known["levels"] >= level - 1e-6)
+    if not len(enough):
+        raise UserError(f"{where}: calibrated for levels to {known['levels'][-1]:.2f}, not for {level:g}")
+    return known["factors"][enough[0]]
+
+
+def _validated(predictor: Predictor) -> Stored:
     samples = stored_samples(predictor)
     if len(samples.validation) < FEWEST or np.isin(samples.validation, samples.train).any():
         raise UserError(
             f"intervals are calibrated on validation samples, {FEWEST} or more; the run has "
             f"{len(np.setdiff1d(samples.validation, samples.train))}: raise data.validation_fraction"
         )
-    return factors(predict_stored(predictor, samples, samples.validation, "calibrating"), level)
+    return predict_stored(predictor, samples, samples.validation, "calibrating")
 
 
 def factors(stored: Stored, level: float) -> Factors:

@@ -23,7 +23,8 @@ from ..errors import UserError
 from ..survey import Survey
 from ..training.assembly import groups
 from ..training.base import base_input, corrected
-from ..training.checkpoints import Restored, restore
+from ..training.checkpoints import Restored
+from ..training.model_file import restore
 from .postprocess import postprocess
 from .predict import Predict, Predicted, make_predict
 from .prediction import Prediction
@@ -40,7 +41,9 @@ class Predictor:
 
     @classmethod
     def load(cls, spec: Path | str, overrides: Sequence[str] = (), sections: Sequence[str] = ("infer",)) -> "Predictor":
-        """From RUN[/best|/latest|/epoch_10]; ``overrides`` such as ``--infer.mirror false`` change those sections only.
+        """From RUN[/best|/latest|/epoch_10], a model file or "pretrained".
+
+        ``overrides`` such as ``--infer.mirror false`` change the named ``sections`` only.
 
         ``UserError`` for a checkpoint that is missing or damaged, and for any other section.
         """

@@ -62,9 +62,15 @@ def fit(errors: Fields, spacing_m: float, mirror: bool) -> Prior:
     distance = _squared_distances(errors.shape[1:], spacing_m)
     options = list(itertools.product(SHARES, RANGES_M))
     likeliest = max(options, key=lambda option: log_likelihood(_blend(fitted, distance, *option), judged))
-    matrix = _blend(covariance(errors, mirror), distance, *likeliest)
+    return of(errors, spacing_m, mirror, *likeliest)
+
+
+def of(errors: Fields, spacing_m: float, mirror: bool, share: float, range_m: float) -> Prior:
+    """The prior of errors, with a share and a range that are known."""
+    distance = _squared_distances(errors.shape[1:], spacing_m)
+    matrix = _blend(covariance(errors, mirror), distance, share, range_m)
     factor = scipy.linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
-    return Prior(factor.astype(np.float32), (errors.shape[1], errors.shape[2]), *likeliest)
+    return Prior(factor.astype(np.float32), (errors.shape[1], errors.shape[2]), share, range_m)
 
 
 def covariance(errors: Fields, mirror: bool) -> Float[np.ndarray, "cells cells"]:

@@ -1,7 +1,6 @@
 """Where the baselines without a network join training: fitted once for a run, and kept beside its store."""
 
 import dataclasses
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -18,13 +17,13 @@ from ..data import inputs
 from ..data.inputs import Inputs
 from ..data.statistics import evenly
 from ..data.store import Store
-from ..files import digest_json, open_plain, write_aside
+from ..files import digest_arrays, digest_json, open_plain, write_aside
 from ..losses import mape
 from ..regression import baselines
 from ..resampling import cell_means, resize
 from .samples import Samples, coarse_shape
 
-_LAYOUT = 2  # of the file, and of what the same settings give: raise it when either changes
+_LAYOUT = 3  # of the file, and of what the same settings give: raise it when either changes
 _CHUNK = 64  # samples
 _META = "meta"
 
@@ -127,7 +126,7 @@ def _save(path: Path, made_from: str, base: Base) -> None:
     contents = {f"arrays/{name}": array for name, array in base.arrays.items()}
     contents |= {f"grids/{name}": grids for name, grids in base.grids.items()}
     meta = {"made_from": made_from, "mape": dict(base.mape)}
-    meta["sha256"] = _digest(meta, contents)
+    meta["sha256"] = digest_arrays(meta, contents)
     arrays: dict[str, Any] = {**contents, _META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
     with write_aside(path) as aside, aside.open("wb") as file:
         np.savez(file, **arrays)
@@ -144,7 +143,7 @@ def _load(path: Path, made_from: str) -> Base | None:
                 log.info(f"{path}: the samples or the settings changed; fitting the baselines anew")
                 return None
             contents = {name: file[name] for name in file.files if name != _META}
-        if meta.pop("sha256") != _digest(meta, contents):
+        if meta.pop("sha256") != digest_arrays(meta, contents):
             raise ValueError("its contents do not match their checksum")
     except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -156,11 +155,3 @@ def _load(path: Path, made_from: str) -> Base | None:
         for start in ("arrays/", "grids/")
     )
     return Base(grids, arrays, meta["mape"])
-
-
-def _digest(meta: Mapping[str, Any], contents: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
-    for name, array in sorted(contents.items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ and ``checkpoint.json`` (see ``manifest.py``): config, survey, scores, names, th
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class Restored:
     logits: np.ndarray  # those that the scores in ``metrics`` are of
     ema: dict[str, Any] | None
     base: dict[str, np.ndarray] | None  # the fitted baseline
+    extras: Mapping[str, Any] = field(default_factory=dict)  # what a model file knows of the model's errors
 
     @property
     def epoch(self) -> int:

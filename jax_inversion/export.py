@@ -1,0 +1,62 @@
+"""``python -m jax_inversion.export``: a trained run as one small file that predicts anywhere."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from .cli import front_door
+from .errors import UserError
+from .files import check_writable, size_text
+from .inference import intervals
+from .inference.predictor import Predictor
+from .refinement import learn
+from .refinement.submission import check_refinable
+from .training import model_file
+
+log = logging.getLogger(__name__)
+
+
+def export(ckpt: Path | str, out: Path | str, overrides: Sequence[str] = ()) -> Path:
+    """Write the checkpoint RUN[/best|/latest|/epoch_10] to the model file ``out``, an .npz; returns it.
+
+    With it go what intervals are calibrated by and the prior of refining, where the run's samples say them; otherwise
+    a line says why not. ``overrides`` change [refine]. ``UserError`` for a missing checkpoint.
+    """
+    out = Path(out)
+    if out.suffix != ".npz":
+        raise UserError(f"{out}: a model file is called *.npz")
+    check_writable(out)
+    predictor = Predictor.load(ckpt, overrides, sections=("infer", "refine"))
+    extras = {}
+    try:
+        extras[intervals.INTERVALS] = intervals.portable(predictor)
+    except UserError as error:
+        log.warning("without intervals: %s", error)
+    try:
+        check_refinable(predictor.config)
+        extras[learn.PRIOR] = learn.portable(predictor)
+    except UserError as error:
+        log.warning("without refining: %s", error)
+    model_file.write(out, predictor.restored, extras)
+    return out
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m jax_inversion.export",
+        description="Write a trained run's checkpoint to one small file, large arrays in half precision, that --ckpt "
+        "takes everywhere: with what intervals and refining need to know of its errors.",
+        epilog="Settings of [refine] and [infer] may be changed: --refine.prior-samples 240",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the model file")
+    options, overrides = parser.parse_known_args(argv)
+    out = export(options.ckpt, options.out, overrides)
+    print(f"{out}: {size_text(out.stat().st_size)}; next: python -m jax_inversion.infer --ckpt {out} --data DIR")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
