@@ -60,6 +60,7 @@ class EnsembleConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
+    start: str = ""  # a run, a checkpoint, a model file or "pretrained", whose weights and base training starts from
     epochs: Count = 100
     batch_size: Count = 4  # samples a member and step
     spacing_m: NonNegative = 0.0  # of the grid that the loss is taken on; 0: the survey's own

@@ -15,8 +15,11 @@ from .data.rows import Store
 from .errors import UserError
 from .runs import Run
 from .simulation import simulated_store
+from .training import model_file
 from .training.preparation import SKIP_BAD, pack_store
 from .training.samples import coarse_shape
+
+SLOWER = 5
 
 
 def train(
@@ -40,15 +43,37 @@ def train(
             config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
         configs.save(config, place.config)
         samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
-        base = training.fit_base(config, samples, place.base)
+        start = model_file.restore(config.train.start) if config.train.start else None
+        if start is not None:  # the unit of amplitude that its networks know
+            samples = dataclasses.replace(samples, store=dataclasses.replace(store, std=start.std))
+        base = training.fit_base(config, samples, place.base, start)
 
         def draw(truth: np.ndarray, prediction: np.ndarray, name: str) -> bytes:
             from . import plots  # matplotlib takes a second to import
 
             return plots.png(plots.comparison(truth, prediction, store.survey.on_grid(truth.shape), title=name))
 
-        training.fit(config, samples, place.path, base, draw, on_checkpoint)
+        training.fit(config, samples, place.path, base, draw, on_checkpoint, start)
     return place.path
+
+
+def started(spec: str, preset: Path | None, has_data: bool, overrides: Sequence[str] = ()) -> Config:
+    """The settings of a run that starts from the weights ``spec``: the preset's, or those that the weights were trained
+    with, the learning rate a ``SLOWER``th and a fifth as many epochs, on folders where there are data; and overrides.
+    """
+    if preset is None:
+        values = configs.as_dict(model_file.restore(spec).config)
+        values["train"] |= {
+            "learning_rate": values["train"]["learning_rate"] / SLOWER,
+            "epochs": max(1, round(values["train"]["epochs"] / 5)),
+            "checkpoint_every": 1,
+        }
+        if has_data:
+            values["data"]["source"] = "folders"
+    else:
+        values = configs.as_dict(configs.load(preset))
+    values["train"]["start"] = str(spec)
+    return configs.from_dict(configs.with_overrides(values, overrides), f"{spec} and the command line")
 
 
 def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = SKIP_BAD) -> Store:
@@ -80,12 +105,21 @@ def main(argv: Sequence[str]) -> None:
         epilog="Any setting of the preset is changed as in --train.batch-size 2 or --model.channels 8,16.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", type=Path, required=True, help="preset, such as configs/quickstart.toml")
+    parser.add_argument("--config", type=Path, help="preset, such as configs/quickstart.toml")
+    parser.add_argument(
+        "--from", dest="start", metavar="CKPT", help="weights to start from: pretrained, a model file or run"
+    )
     parser.add_argument("--data", type=Path, help="folder with train/, or of samples (default: the preset's data.root)")
     parser.add_argument("--run", type=Path, help="folder of the run (default: runs/<name of the preset>)")
     arguments, overrides = parser.parse_known_args(argv)
-    config = configs.load(arguments.config, overrides)
-    run = train(config, arguments.data, arguments.run or Path("runs") / arguments.config.stem)
+    if arguments.start is not None:
+        config = started(arguments.start, arguments.config, arguments.data is not None, overrides)
+        name = f"{Path(arguments.start).stem}_tuned"
+    elif arguments.config is not None:
+        config, name = configs.load(arguments.config, overrides), arguments.config.stem
+    else:
+        raise UserError("give --config FILE, a preset, or --from CKPT, weights to start from")
+    run = train(config, arguments.data, arguments.run or Path("runs") / name)
     print(f"{run}: trained; best checkpoint {run}/best; next: python -m jax_inversion.infer --ckpt {run}")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import jax_inversion
 from jax_inversion import config as configs
-from jax_inversion.data.folders import Sample, gather_files, read_gathers
+from jax_inversion.data.folders import Sample, gather_files, read_gathers, write_sample
 from jax_inversion.errors import UserError
 from jax_inversion.export import main as export_main
 from jax_inversion.infer import main as infer_main
@@ -18,6 +18,7 @@ from jax_inversion.refine import main as refine_main
 from jax_inversion.refine import refine
 from jax_inversion.refinement.submission import rows_path
 from jax_inversion.runs import Run
+from jax_inversion.train import main as train_main
 from jax_inversion.training import model_file, restore
 
 PRESET = Path(__file__).parent / "modal" / "tiny.toml"
@@ -100,6 +101,33 @@ def test_a_model_file_predicts_and_refines_as_its_run_does(first, tmp_path, capl
     assert infer_main(["--ckpt", "small.npz", "--data", str(run.data)]) == 0
     assert Path("runs/small/submission_small.npz").read_bytes() != b"" and not list(tmp_path.glob("*.refining"))
     assert infer_main(["--ckpt", "small.npz"]) == 2 and "give --data DIR" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_training_starts_from_a_model_file_and_goes_on(first, tmp_path, capsys, monkeypatch):
+    run, _ = first
+    monkeypatch.chdir(tmp_path)
+    start = restore(run.path)
+    model_file.write(Path("small.npz"), start, {})
+    rng = np.random.default_rng(0)
+    survey = start.config.survey
+    for k in range(12):
+        velocity = rng.uniform(1.5, 4.5, survey.model_shape)
+        write_sample(Path("mine/train"), f"s{k}", survey, 0.01 * rng.standard_normal(survey.gathers_shape), velocity)
+    arguments = ["--from", "small.npz", "--data", "mine", "--train.learning-rate", "1e-12", "--train.weight-decay", "0"]
+    assert train_main(arguments) == 0
+    tuned = jax_inversion.load("runs/small_tuned")
+    assert tuned.config.data.source == "folders" and tuned.config.train.start == "small.npz"
+    gathers = read_gathers(Sample("s3", Path("mine/train/s3")), survey)
+    found, expected = (each.predict(gathers).members for each in (tuned, jax_inversion.load("small.npz")))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert train_main([*arguments, "--train.epochs", "2"]) == 0 and tuned.restored.epoch == 1
+    assert jax_inversion.load("runs/small_tuned/latest").restored.epoch == 2
+    assert train_main([*arguments[2:], "--config", str(PRESET), "--run", "runs/small_tuned"]) == 2
+    assert "cannot go on with another" in capsys.readouterr().err
+    assert train_main(["--data", "mine"]) == 2 and "--from CKPT" in capsys.readouterr().err
+    wider = [*arguments, "--run", "runs/wider", "--model.width", "16"]
+    assert train_main(wider) == 2 and "small.npz: the checkpoint belongs to another model" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -46,10 +46,12 @@ def stored_samples(predictor: Predictor) -> Samples:
 def predict_stored(predictor: Predictor, samples: Samples, rows: np.ndarray, what: str) -> Stored:
     """Predict the ``rows`` of the store, without noisy copies; ``what`` is said beside the progress bar.
 
-    What a base predicts for a training sample was fitted without it.
+    What a base predicts for a training sample was fitted without it; the base of weights that training started from
+    was fitted to none of them.
     """
     config, store = predictor.config, samples.store
-    base = fit_base(config, samples, Run(predictor.restored.run).base).grids if corrected(config) else {}
+    fitted = corrected(config) and not config.train.start
+    base = fit_base(config, samples, Run(predictor.restored.run).base).grids if fitted else {}
     shape = coarse_shape(store.survey, max(_FINEST_M, config.train.spacing_m))
     settings = dataclasses.replace(config.infer, noise_copies=0, noise_level=0.0)
     predict = make_predict(groups(config, store.survey, shape), predictor.inputs, settings)
@@ -58,7 +60,9 @@ def predict_stored(predictor: Predictor, samples: Samples, rows: np.ndarray, wha
         for k in range(0, len(rows), _BATCH):
             batch = rows[k : k + _BATCH]
             filled = np.concatenate([batch, np.repeat(batch[-1:], _BATCH - len(batch))])  # so that one program does
-            bases = {name: np.asarray(resize(grids[filled], shape)) for name, grids in base.items()}
+            found_before = {name: grids[filled] for name, grids in base.items()}
+            plain = found_before if fitted else predictor.bases(store.gathers[filled])
+            bases = {name: np.asarray(resize(models, shape)) for name, models in plain.items()}
             predicted = predict(variables, store.gathers[filled], bases, key)
             models, spreads = (np.asarray(each)[: len(batch)] for each in (predicted.mean, predicted.spread))
             found.append((cell_means((store.models[row] for row in batch), shape), models, spreads))

@@ -21,6 +21,7 @@ from ..files import digest_arrays, digest_json, open_plain, write_aside
 from ..losses import mape
 from ..regression import baselines
 from ..resampling import cell_means, resize
+from .checkpoints import Restored
 from .samples import Samples, coarse_shape
 
 _LAYOUT = 3  # of the file, and of what the same settings give: raise it when either changes
@@ -45,15 +46,16 @@ class Base:
     mape: Mapping[str, float]
 
 
-def fit_base(config: Config, samples: Samples, path: Path | None = None) -> Base:
+def fit_base(config: Config, samples: Samples, path: Path | None = None, start: Restored | None = None) -> Base:
     """The baselines of the training samples: read from ``path`` if just these were fitted before, else fitted now.
 
+    Where training starts from other weights, these were taught to correct the baselines of ``start``, so its are taken.
     What is fitted is kept in ``path``. A file there that is damaged is named, and replaced.
     """
-    made_from = _made_from(config, samples)
+    made_from = _made_from(config, samples, start)
     if path is not None and (kept := _load(path, made_from)):
         return kept
-    base = _fit(config, samples)
+    base = _fit(config, samples) if start is None else _taken(config, samples, start)
     if path is not None:
         _save(path, made_from, base)
     return base
@@ -88,23 +90,37 @@ def _fit(config: Config, samples: Samples) -> Base:
     arrays |= seen.arrays
     features = _features(config, store, seen, arrays)
     fitted = train[evenly(len(train), section.most_samples or len(train))]
-    unseen = np.setdiff1d(np.arange(len(store)), fitted)
     logarithms = (np.log(store.models[row]) for row in fitted)
     targets = cell_means(logarithms, coarse_shape(store.survey, section.spacing_m))
-    wanted = corrected(config)
-    found = baselines.fit(section, features[fitted], targets, store.survey.has_mirror, "kernel" in wanted)
+    found = baselines.fit(section, features[fitted], targets, store.survey.has_mirror, "kernel" in corrected(config))
     arrays |= {"profile": baselines.median_profile(store.models, train)} | found.arrays
-    grids, scores = {}, {}
+    unseen, grids = np.setdiff1d(np.arange(len(store)), fitted), {}
+    for name in corrected(config):
+        plain = baselines.grids(arrays, name, features[unseen])
+        grids[name] = np.empty((len(store), *plain.shape[1:]), np.float32)
+        grids[name][unseen] = plain
+        grids[name][fitted] = found.left_out.get(name, arrays["profile"])
+    return Base(grids, arrays, _scores(arrays, features, samples))
+
+
+def _taken(config: Config, samples: Samples, start: Restored) -> Base:
+    """The baselines of ``start`` at these samples, to which none of them was fitted."""
+    store, arrays = samples.store, start.base or {}
+    seen = inputs.from_arrays(config.preprocess, store.survey, store.std, arrays)
+    features = _features(config, store, seen, arrays)
+    grids = {name: baselines.grids(arrays, name, features) for name in corrected(config)}
+    return Base(grids, arrays, _scores(arrays, features, samples))
+
+
+def _scores(arrays: Mapping[str, np.ndarray], features: np.ndarray, samples: Samples) -> dict[str, float]:
+    """Each baseline's validation MAPE."""
+    store, scores = samples.store, {}
     for name in regression.fitted(arrays):
         validated = baselines.grids(arrays, name, features[samples.validation])
-        if name in wanted:
-            grids[name] = np.empty((len(store), *validated.shape[1:]), np.float32)
-            grids[name][unseen] = baselines.grids(arrays, name, features[unseen])
-            grids[name][fitted] = found.left_out.get(name, arrays["profile"])
         fine = (resize(grid, store.models.shape[1:]) for grid in validated)
         truths = (store.models[row] for row in samples.validation)
         scores[name] = float(np.mean([mape(f, t) for f, t in zip(fine, truths, strict=True)]))
-    return Base(grids, arrays, scores)
+    return scores
 
 
 def _features(config: Config, store: Store, seen: Inputs, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -113,11 +129,12 @@ def _features(config: Config, store: Store, seen: Inputs, arrays: Mapping[str, n
     return np.concatenate([regression.features(base_input(config, chunk, seen), *settings) for chunk in chunks])
 
 
-def _made_from(config: Config, samples: Samples) -> str:
-    """A text that is the same for the same code, samples, split and settings only."""
+def _made_from(config: Config, samples: Samples, start: Restored | None) -> str:
+    """A text that is the same for the same code, samples, split, settings and start only."""
     store, settings = samples.store, [dataclasses.asdict(config.base), corrected(config)]
     if config.preprocess.whiten or config.base.input == "preprocessed":
         settings += [dataclasses.asdict(config.preprocess), dataclasses.asdict(config.simulator)]
+    settings.append(start and start.fingerprint)
     sides = [samples.train.tolist(), samples.validation.tolist()]
     return digest_json([_LAYOUT, store.fingerprint, store.survey.as_dict(), store.std, store.ids, sides, settings])
 

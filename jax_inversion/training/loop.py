@@ -23,6 +23,7 @@ from .interrupt import asked_to_stop
 from .resume import check_run, refuse_changes, say_changes
 from .samples import BASE, Samples, fingerprint, on_loss_grid
 from .saver import Saver
+from .state import started
 from .tracking import Tracker
 from .validation import validate
 from .watch import Watch
@@ -41,8 +42,11 @@ def fit(
     base: Base | None = None,
     draw: Draw | None = None,
     on_checkpoint: Callable[[], None] | None = None,
+    start: checkpoints.Restored | None = None,
 ) -> None:
     """Train until ``config.train.epochs``; go on from RUN's newest checkpoint where there is one.
+
+    A new run begins with the weights of ``start``, where that is given.
 
     ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. ``on_checkpoint()`` is called in
     another thread when all that a run needs to go on from here is on disk. Raises ``watch.Diverged`` when the loss is
@@ -51,7 +55,7 @@ def fit(
     """
     check_run(run, config, samples.store.ids, samples.store)
     say_changes(run, config)
-    training = Training(config, samples, run, base, draw, on_checkpoint)
+    training = Training(config, samples, run, base, draw, on_checkpoint, start)
     if training.done < training.total:
         training.go()
     else:
@@ -70,6 +74,7 @@ class Training:
         base: Base | None,
         draw: Draw | None,
         on_checkpoint: Callable[[], None] | None,
+        start: checkpoints.Restored | None,
     ):
         self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
         self.store, self.size = samples.store, config.train.batch_size
@@ -91,7 +96,9 @@ class Training:
         like = jax.eval_shape(self.parts.initial)
         found = checkpoints.newest(run, like, lambda meta: refuse_changes(meta.config, config, run))
         if found is None:
-            self.state, self.done, self.metrics = jax.jit(self.parts.initial)(), 0, {}
+            state = jax.jit(self.parts.initial)()
+            self.state = state if start is None else started(state, start.variables, str(start.path))
+            self.done, self.metrics = 0, {}
         else:
             self.state, meta, position = found
             self.done, self.metrics = meta.step, meta.metrics

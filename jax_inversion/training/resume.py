@@ -68,7 +68,7 @@ def check_run(run: Path, config: Config, ids: Sequence[str] | None = None, store
     if ids is None:
         return
     if store is not None:
-        same = (meta.data_ids, meta.data, meta.std) == (fingerprint(ids), store.fingerprint, store.std)
+        same = (meta.data_ids, meta.data) == (fingerprint(ids), store.fingerprint)
     else:
         same = config.data.skip_bad or meta.data_ids == fingerprint(ids)
     if not same:

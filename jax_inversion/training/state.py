@@ -59,6 +59,17 @@ def create(
     )
 
 
+def started(state: TrainState, variables: Mapping[str, Tree], where: str) -> TrainState:
+    """``state``, at step 0, with the ``variables`` that were trained before and are read from ``where``.
+
+    ``UserError`` where these are of other networks.
+    """
+    given = {name: variables[name] for name in ("params", "batch_stats", "logits")}
+    ema = state.ema and {name: given["params"].get(name) for name in state.ema}
+    like = to_dict(state)
+    return from_dict(like | given | {"ema": ema}, state, where)
+
+
 def to_dict(state: TrainState) -> dict[str, Tree]:
     """Nested dicts of numpy arrays: no class of ours or of optax is needed to read them back.
 
