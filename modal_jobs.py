@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 CONFIG = "configs/challenge.toml"
 endings.hide_tracebacks()
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
+EXTRAS = ("cuda", "wandb", "modal")
 GPUS = gpu_list(os.environ.get("SPEED_GPU", ""))
 FROM_HERE = ("WANDB_API_KEY", "SPEED_ALLOW_CPU", "SPEED_GPU")
 
@@ -35,9 +36,11 @@ app = modal.App("jax-inversion")
 volume = modal.Volume.from_name(disk.NAME, create_if_missing=True)
 image = (
     modal.Image.debian_slim(python_version="3.12")
-    .uv_pip_install(*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["cuda"])
+    .uv_pip_install(
+        *PROJECT["dependencies"], *(need for extra in EXTRAS for need in PROJECT["optional-dependencies"][extra])
+    )
     .env({"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"})
-    .add_local_python_source("jax_inversion")
+    .add_local_dir(HERE / "jax_inversion", "/root/jax_inversion", ignore=["**/__pycache__"])  # with its data
     .add_local_dir(HERE / "configs", "/root/configs")
     .add_local_file(HERE / "pyproject.toml", "/root/pyproject.toml")
 )

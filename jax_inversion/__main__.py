@@ -4,7 +4,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from .cli import front_door
+from . import __version__
+from .cli import completion, front_door
 
 VERBS = {
     "simulate": "make shot gathers and velocity models in the challenge's layout",
@@ -16,6 +17,7 @@ VERBS = {
     "export": "write a trained run to one small file that predicts anywhere",
     "score": "score a submission against the truth",
     "pipeline": "all of it, from simulated data to a scored submission and a report",
+    "doctor": "what is installed and set up here, and what to do about the rest",
 }
 
 
@@ -23,9 +25,17 @@ VERBS = {
 def main(argv: Sequence[str]) -> int:
     if argv and argv[0] in VERBS:
         return importlib.import_module(f"jax_inversion.{argv[0]}").main(argv[1:])
+    if argv and argv[0] == "--version":
+        print(f"jax_inversion {__version__}")
+        return 0
+    if argv and argv[0] == "--print-completion":
+        doors = {verb: importlib.import_module(f"jax_inversion.{verb}") for verb in VERBS}
+        print(completion({verb: door.parser() for verb, door in doors.items()}, argv[1] if argv[1:] else ""))
+        return 0
     print("usage: python -m jax_inversion <verb> [options]     (each verb has --help)\n")
     for verb, what in VERBS.items():
         print(f"  {verb:<10} {what}")
+    print("\n  --version; --print-completion bash|zsh|tcsh: for the script jax-inversion")
     if argv and argv[0] not in ("-h", "--help"):
         print(f"error: {argv[0]!r} is not a verb; the verbs are {', '.join(VERBS)}", file=sys.stderr)
         return 2

@@ -1,13 +1,12 @@
 """``python -m jax_inversion.analyze``: what a folder of samples holds, in numbers and figures."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from . import config
-from .cli import front_door
+from .cli import DoorParser, front_door
 from .data.analysis import Analysis, examine, text
 from .data.folders import read_gathers
 from .data.statistics import evenly
@@ -52,20 +51,23 @@ def _draw(found: Analysis, survey: Survey, out: Path) -> list[Path]:
     return [plots.save(figure, out / f"{name}.png") for name, figure in figures.items()]
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.analyze",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "analyze",
         description="Count and check the samples of a folder, measure and draw amplitudes, spectrum, velocities.",
     )
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="train/ and test/, or samples themselves"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the figures (default: DATA/analysis)")
-    parser.add_argument(
+    door.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/, or samples themselves")
+    door.add_argument("--out", type=Path, metavar="DIR", help="folder for the figures (default: DATA/analysis)")
+    door.add_argument(
         "--survey", type=Path, metavar="CONFIG.toml", help="config of a survey other than the challenge's"
     )
-    options = parser.parse_args(argv)
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    options, _ = parser().read(argv)
     survey = config.load(options.survey).survey if options.survey else CHALLENGE
     print(analyze(options.data, options.out, survey)[0])
 

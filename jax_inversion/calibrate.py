@@ -1,13 +1,12 @@
 """``python -m jax_inversion.calibrate``: does the simulator make the gathers that go with these models?"""
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import config
-from .cli import front_door
+from .cli import DoorParser, front_door
 from .files import check_writable, write_aside
 from .simulation import calibrate
 from .simulation.calibration import LATE_S
@@ -32,21 +31,26 @@ def _row(of: dict[str, Any]) -> str:
     return "".join(f"{'-':>9}" if of[name] is None else f"{of[name]:9.2%}" for name in names)
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.calibrate",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "calibrate",
         description="Compare the simulator with samples that have gathers and model: gain, sign and delay, the "
         "residual of each shot, and whether simulated samples would do as training data for these.",
         epilog="Settings of the [simulator] section may be changed: --simulator.boundary cpml",
-        allow_abbrev=False,
+        sections=("survey", "simulator"),
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="samples with their velocity models")
-    parser.add_argument("--count", type=int, default=8, metavar="N", help="how many of them, the first (default 8)")
-    parser.add_argument("--spacing", metavar="M", help="short for --simulator.spacing-m: cells of the simulator")
-    parser.add_argument("--survey", type=Path, metavar="CONFIG.toml", help="preset with another survey or simulator")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
-    options, overrides = parser.parse_known_args(argv)
+    door.add_argument("--data", type=Path, required=True, metavar="DIR", help="samples with their velocity models")
+    door.add_argument("--count", type=int, default=8, metavar="N", help="how many of them, the first (default 8)")
+    door.add_argument("--spacing", metavar="M", help="short for --simulator.spacing-m: cells of the simulator")
+    door.add_argument("--survey", type=Path, metavar="CONFIG.toml", help="preset with another survey or simulator")
+    door.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    options, overrides = parser().read(argv)
     settings = config.survey_and_simulator(options.survey, options.spacing, overrides)
     if options.json:
         check_writable(options.json)

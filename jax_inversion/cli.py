@@ -1,16 +1,24 @@
 """What all front doors share: the exit codes, the lines on stderr and the quieting of noisy libraries."""
 
+import argparse
 import contextlib
 import functools
 import io
+import itertools
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from . import config as configs
+from .config import SECTIONS, Config
 from .errors import UserError
 from .files import fault_of
+from .settings_help import settings_text
+
+__all__ = ["SECTIONS", "Door", "DoorParser", "completion", "front_door", "prepare_output"]
 
 
 @runtime_checkable
@@ -56,6 +64,54 @@ def front_door(main: Callable[[Sequence[str]], object]) -> Door:
             return 2 if isinstance(fault, UserError) else 1
 
     return wrapped
+
+
+class DoorParser(argparse.ArgumentParser):
+    """The options of ``python -m jax_inversion.<verb>``, and ``--section.key value`` for settings of ``sections``.
+
+    ``--help`` shows these too, with the values of the preset that ``--config`` or ``--survey`` names.
+    """
+
+    def __init__(self, verb: str, description: str, sections: Sequence[str] = (), epilog: str | None = None):
+        prog = f"python -m jax_inversion.{verb}"
+        super().__init__(prog=prog, description=description, epilog=epilog, allow_abbrev=False)
+        self.sections = sections
+
+    def read(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """The options, and the settings that are changed. ``UserError`` where a door without settings is given one."""
+        if self.sections and {"-h", "--help"} & {*argv}:
+            print(self.format_help())
+            print(settings_text(_preset(argv), self.sections))
+            self.exit()
+        if not self.sections:
+            return self.parse_args(argv), []
+        return self.parse_known_args(argv)
+
+
+def completion(doors: Mapping[str, DoorParser], shell: str) -> str:
+    """The script that teaches ``shell`` the doors, their options and settings. ``UserError`` for an unknown shell."""
+    import shtab  # for this alone
+
+    if shell not in shtab.SUPPORTED_SHELLS:
+        raise UserError(f"--print-completion {shell}: right is one of {', '.join(shtab.SUPPORTED_SHELLS)}")
+    whole = argparse.ArgumentParser(prog="jax-inversion")
+    verbs = whole.add_subparsers()
+    for verb, door in doors.items():
+        own = verbs.add_parser(verb, parents=[door], add_help=False, help=door.description)
+        for section in door.sections:
+            for name in configs.keys(section):
+                own.add_argument(f"--{section}.{name.replace('_', '-')}", help=f"a setting of [{section}]")
+        for action in own._actions:
+            if action.type is Path:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+    return shtab.complete(whole, shell)
+
+
+def _preset(argv: Sequence[str]) -> Config:
+    for option, value in itertools.pairwise(argv):
+        if option in ("--config", "--survey"):
+            return configs.load(value)
+    return Config()
 
 
 class _Lines(logging.StreamHandler):

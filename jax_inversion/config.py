@@ -81,6 +81,8 @@ class Config:
         return found
 
 
+PRESETS = Path(__file__).with_name("presets")  # the folder configs/, as a wheel carries it
+SECTIONS = tuple(f.name for f in dataclasses.fields(Config))
 _ADAPTER = TypeAdapter(Config)
 _SECTIONS: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "model"}
 _DEFAULT_NETWORK = InversionConfig.name
@@ -123,12 +125,22 @@ def _group(own: Config, group: GroupConfig, where: str) -> Config:
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
-    """Read a preset and apply overrides such as ``--train.batch-size 2`` or ``--train.batch-size=2``."""
+    """Read a preset, a file or one of the package's by name, such as quickstart, and apply overrides.
+
+    These are written ``--train.batch-size 2`` or ``--train.batch-size=2``. ``UserError`` for what is wrong in either.
+    """
     path = Path(path)
-    values = read_toml(path, "presets lie in configs/")
+    if not path.suffix and not path.exists() and (shipped := PRESETS / f"{path.name}.toml").is_file():
+        path = shipped
+    values = read_toml(path, f"right is a preset's file, or one of {', '.join(preset_names())}")
     _refuse_unknown(values, str(path))
     changed = with_overrides(values, overrides)
     return from_dict(changed, f"{path} and the command line" if overrides else str(path))
+
+
+def preset_names() -> list[str]:
+    """Of the presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
 def survey_and_simulator(path: Path | None, spacing_m: str | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -187,6 +199,12 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, dict[str, str]]:
         _refuse_unknown({section: {}}, "command line")
         changes.setdefault(section, {})[key] = value
     return changes
+
+
+def keys(section: str) -> list[str]:
+    """Names of a section's settings, those of all networks for [model]."""
+    kinds = NETWORKS.values() if section == "model" else [_SECTIONS[section]]
+    return list(dict.fromkeys(f.name for kind in kinds for f in dataclasses.fields(kind)))
 
 
 def _fields_of(section: str, network: str) -> dict[str, dataclasses.Field]:

@@ -1,11 +1,10 @@
 """``python -m jax_inversion.export``: a trained run as one small file that predicts anywhere."""
 
-import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from .cli import front_door
+from .cli import DoorParser, front_door
 from .errors import UserError
 from .files import check_writable, size_text
 from .inference import intervals
@@ -42,18 +41,23 @@ def export(ckpt: Path | str, out: Path | str, overrides: Sequence[str] = ()) -> 
     return out
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.export",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "export",
         description="Write a trained run's checkpoint to one small file, large arrays in half precision, that --ckpt "
         "takes everywhere: with what intervals and refining need to know of its errors.",
         epilog="Settings of [refine] and [infer] may be changed: --refine.prior-samples 240",
-        allow_abbrev=False,
+        sections=("refine", "infer"),
     )
-    parser.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the model file")
-    options, overrides = parser.parse_known_args(argv)
+    door.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
+    door.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the model file")
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    options, overrides = parser().read(argv)
     out = export(options.ckpt, options.out, overrides)
     print(f"{out}: {size_text(out.stat().st_size)}; next: python -m jax_inversion.infer --ckpt {out} --data DIR")
 

@@ -1,10 +1,9 @@
 """``python -m jax_inversion.infer``: predict the velocity models of a test set and write the submission."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .cli import front_door
+from .cli import DoorParser, front_door
 from .files import check_writable
 from .inference.intervals import calibrated, check_level, write_bounds
 from .inference.predictor import Predictor
@@ -44,24 +43,29 @@ def infer(
     return out
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.infer",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "infer",
         description="Predict the velocity models of the test samples with a trained ensemble and write a submission.",
         epilog="Settings of the [infer] section may be changed: --infer.mirror false --infer.batch-size 8",
-        allow_abbrev=False,
+        sections=("infer",),
     )
-    parser.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
-    parser.add_argument(
+    door.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
+    door.add_argument(
         "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_epoch_<n>.npz")
-    parser.add_argument("--uncertainty", action="store_true", help="also write the members' spread, <out>_spread.npz")
-    parser.add_argument(
+    door.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_epoch_<n>.npz")
+    door.add_argument("--uncertainty", action="store_true", help="also write the members' spread, <out>_spread.npz")
+    door.add_argument(
         "--intervals", type=float, metavar="0.9", help="also write models between which so many cells lie, calibrated"
     )
-    options, overrides = parser.parse_known_args(argv)
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    options, overrides = parser().read(argv)
     if options.intervals is not None:
         check_level(options.intervals)
     infer(options.ckpt, options.data, options.out, options.uncertainty, overrides, options.intervals)

@@ -16,11 +16,11 @@ from .ranges import NonNegative
 class LossConfig:
     """Weights of the terms."""
 
-    mape: NonNegative = 1.0
-    l2: NonNegative = 0.3
-    gradient: NonNegative = 0.2
-    total_variation: NonNegative = 0.1
-    physics: NonNegative = 0.1
+    mape: NonNegative = 1.0  # the challenge's score: mean relative error
+    l2: NonNegative = 0.3  # mean squared error
+    gradient: NonNegative = 0.2  # differences of neighbours against the truth's
+    total_variation: NonNegative = 0.1  # of the prediction
+    physics: NonNegative = 0.1  # velocities outside the range, and those that fall with depth
     time: NonNegative = 0.0  # in two-way time, of networks that work in it
 
 

@@ -5,7 +5,6 @@ whole; otherwise it is done again. Simulated samples, the packed store, the base
 themselves, the run keeps it for the others.
 """
 
-import argparse
 import dataclasses
 import json
 import logging
@@ -16,7 +15,7 @@ from typing import Any
 
 from . import config as configs
 from .analyze import analyze
-from .cli import front_door
+from .cli import SECTIONS, DoorParser, front_door
 from .config import Config
 from .data.contents import sources_digest
 from .data.folders import MODEL_FILE, find_samples
@@ -219,18 +218,23 @@ def _say(stage: str) -> None:
     print(f"== {stage}", flush=True)
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.pipeline",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "pipeline",
         description="Simulate, analyze, train, predict, score and report; the same command goes on where it was.",
         epilog="Any setting of the preset is changed as in --train.epochs 20 or --simulate.train-count 100.",
-        allow_abbrev=False,
+        sections=tuple(SECTIONS),
     )
-    parser.add_argument("--config", type=Path, required=True, help="preset, such as configs/quickstart.toml")
-    parser.add_argument("--data", type=Path, help="folder with train/ and test/ (default: simulate as the preset says)")
-    parser.add_argument("--run", type=Path, help="folder of the run (default: runs/<name of the preset>)")
-    arguments, overrides = parser.parse_known_args(argv)
+    door.add_argument("--config", type=Path, required=True, help="preset, such as configs/quickstart.toml")
+    door.add_argument("--data", type=Path, help="folder with train/ and test/ (default: simulate as the preset says)")
+    door.add_argument("--run", type=Path, help="folder of the run (default: runs/<name of the preset>)")
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    arguments, overrides = parser().read(argv)
     config = configs.load(arguments.config, overrides)
     started = time.monotonic()
     pipeline(config, Run(arguments.run or Path("runs") / arguments.config.stem), arguments.data)

@@ -1,12 +1,11 @@
 """``python -m jax_inversion.refine``: predict a test set and let the wave equation correct the predictions."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .cli import front_door
+from .cli import DoorParser, front_door
 from .errors import UserError
 from .files import check_writable
 from .inference.predictor import Predictor
@@ -45,22 +44,27 @@ def refine(
     return out
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.refine",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "refine",
         description="Predict the velocity models of the test samples and correct them by waveform inversion.",
         epilog="Settings of [refine] and [infer] may be changed: --refine.bands-hz 4,8 --refine.noise 0.02. "
         "Interrupted, the same command goes on.",
-        allow_abbrev=False,
+        sections=("refine", "infer"),
     )
-    parser.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
-    parser.add_argument(
+    door.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
+    door.add_argument(
         "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_refined.npz")
-    parser.add_argument("--budget-minutes", type=float, metavar="M", help="then the rest comes back as predicted")
-    options, overrides = parser.parse_known_args(argv)
+    door.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_refined.npz")
+    door.add_argument("--budget-minutes", type=float, metavar="M", help="then the rest comes back as predicted")
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    options, overrides = parser().read(argv)
     refine(options.ckpt, options.data, options.out, options.budget_minutes, overrides)
 
 

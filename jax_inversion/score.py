@@ -1,13 +1,12 @@
 """``python -m jax_inversion.score``: a submission against the truth."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import config
-from .cli import front_door
+from .cli import DoorParser, front_door
 from .data.folders import find_samples
 from .errors import UserError
 from .files import check_writable, write_aside
@@ -48,25 +47,30 @@ def check(submission: Path, data: Path, survey: Survey) -> str:
     )
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.score",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "score",
         description="Score a submission against the true velocity models: MAPE as the challenge defines it, MAE, RMSE, "
         "SSIM, the worst samples, MAPE by depth. Refuses missing or extra samples, wrong shapes, dtypes and NaN. "
         "Without a truth, --check FILE --data DIR says whether a submission is fit to be sent.",
     )
-    parser.add_argument("--truth", type=Path, metavar="DIR", help="samples with their velocity models")
-    parser.add_argument("--submission", type=Path, metavar="FILE", help="what infer wrote, an .npz")
-    parser.add_argument("--check", type=Path, metavar="FILE", help="check this submission, without a truth")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="with --check: the test samples")
-    parser.add_argument(
+    door.add_argument("--truth", type=Path, metavar="DIR", help="samples with their velocity models")
+    door.add_argument("--submission", type=Path, metavar="FILE", help="what infer wrote, an .npz")
+    door.add_argument("--check", type=Path, metavar="FILE", help="check this submission, without a truth")
+    door.add_argument("--data", type=Path, metavar="DIR", help="with --check: the test samples")
+    door.add_argument(
         "--survey", type=Path, metavar="CONFIG.toml", help="config of a survey other than the challenge's"
     )
-    parser.add_argument("--intervals", action="store_true", help="say how often infer's --intervals hold the truth")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores there too")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="draw best, median and worst sample and the errors")
-    options = parser.parse_args(argv)
+    door.add_argument("--intervals", action="store_true", help="say how often infer's --intervals hold the truth")
+    door.add_argument("--json", type=Path, metavar="FILE", help="write all scores there too")
+    door.add_argument("--figures", type=Path, metavar="DIR", help="draw best, median and worst sample and the errors")
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    options, _ = parser().read(argv)
     survey = config.load(options.survey).survey if options.survey else None
     if options.check:
         if options.data is None:

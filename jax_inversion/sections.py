@@ -17,10 +17,10 @@ OWN_TRAINING = (
 class SimulateConfig:
     """Data that the pipeline makes for itself when it is given none."""
 
-    train_count: CountOrZero = 0
-    test_count: CountOrZero = 0
-    seed: CountOrZero = 0
-    geology: str = "marine"
+    train_count: CountOrZero = 0  # training samples
+    test_count: CountOrZero = 0  # test samples, in the challenge's layout
+    seed: CountOrZero = 0  # another seed, other samples
+    geology: str = "marine"  # of the models: a preset, or a mixture such as "marine:3 salt:1"
     test_geology: str = ""  # of the test samples; empty: as the others
     workers: CountOrZero = 0  # processes; 0: one a core
 
@@ -31,9 +31,9 @@ class DataConfig:
 
     root: str = ""  # a folder with train/ and test/
     source: Literal["folders", "simulated"] = "folders"  # of training samples; simulated ones need no folder
-    validation_fraction: Fraction = 0.1
-    split_seed: CountOrZero = 0
-    skip_bad: bool = False
+    validation_fraction: Fraction = 0.1  # of the samples, left out of training and scored after each epoch
+    split_seed: CountOrZero = 0  # another seed, other validation samples
+    skip_bad: bool = False  # leave bad samples out; otherwise they are named and nothing is done
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class GroupConfig:
 class EnsembleConfig:
     """``members`` of the preset's own [model], and groups of others beside them; one vector of weights over all."""
 
-    members: Count = 3
+    members: Count = 3  # of the preset's own [model]
     # The training samples that a member sees: all; as many, drawn with replacement; all but its own part of them.
     resample: Literal["none", "bootstrap", "fold"] = "none"
     group: tuple[GroupConfig, ...] = ()
@@ -61,30 +61,30 @@ class EnsembleConfig:
 @dataclass(frozen=True)
 class TrainConfig:
     start: str = ""  # a run, a checkpoint, a model file or "pretrained", whose weights and base training starts from
-    epochs: Count = 100
+    epochs: Count = 100  # times that each training sample is seen
     batch_size: Count = 4  # samples a member and step
     spacing_m: NonNegative = 0.0  # of the grid that the loss is taken on; 0: the survey's own
     accumulate: Count = 1  # steps whose gradients make one update
-    optimiser: Literal["adamw", "muon"] = "adamw"
-    learning_rate: Positive = 1e-4
-    warmup_fraction: Fraction = 0.05
+    optimiser: Literal["adamw", "muon"] = "adamw"  # muon: orthogonalised steps of matrices, AdamW for the rest
+    learning_rate: Positive = 1e-4  # at its highest
+    warmup_fraction: Fraction = 0.05  # of the steps, in which the learning rate rises
     final_fraction: Share = 0.0  # of the learning rate, at the end of the cosine
-    weight_decay: NonNegative = 1e-2
-    clip_norm: Positive = 1.0
-    ema_decay: Fraction = 0.0  # 0: no average of the weights
+    weight_decay: NonNegative = 1e-2  # times the learning rate, a step
+    clip_norm: Positive = 1.0  # of a member's gradient, at most
+    ema_decay: Fraction = 0.0  # of the weights' running average, which predicts; 0: no average
     checkpoint_every: Count = 10  # epochs between kept checkpoints
     validate_every: Count = 1  # epochs
-    seed: CountOrZero = 0
+    seed: CountOrZero = 0  # of first weights, order of samples and augmentation
 
 
 @dataclass(frozen=True)
 class InferConfig:
-    batch_size: Count = 4
-    mirror: bool = True
-    noise_copies: CountOrZero = 0
+    batch_size: Count = 4  # samples at a time
+    mirror: bool = True  # average with the mirror image of what mirrored gathers give
+    noise_copies: CountOrZero = 0  # of the gathers, with noise, to average over
     noise_level: NonNegative = 0.0  # in units of the data's standard deviation
-    smoothing_m: NonNegative = 0.0  # standard deviation of the Gaussian
-    clip: bool = True
+    smoothing_m: NonNegative = 0.0  # standard deviation of a Gaussian that models are smoothed with
+    clip: bool = True  # models to the survey's range of velocity
 
     def __post_init__(self) -> None:
         if self.noise_copies and not self.noise_level:
@@ -119,6 +119,6 @@ class RefineConfig:
 class TrackConfig:
     """wandb: ``auto`` is online where a key is set and offline elsewhere."""
 
-    wandb: Literal["auto", "online", "offline", "off"] = "auto"
-    project: str = "jax-inversion"
-    figure_every: Count = 10  # epochs
+    wandb: Literal["auto", "online", "offline", "off"] = "auto"  # where the figures go besides metrics.jsonl
+    project: str = "jax-inversion"  # at wandb
+    figure_every: Count = 10  # epochs between figures of predictions

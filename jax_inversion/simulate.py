@@ -1,11 +1,10 @@
 """``python -m jax_inversion.simulate``: samples with random, blended or given velocity models."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import config
-from .cli import front_door
+from .cli import DoorParser, front_door
 from .geology import PRESETS
 from .physics.settings import SimulatorConfig
 from .simulation import Job, make_set
@@ -45,30 +44,35 @@ def simulate(
     return make_set(job, count, start, workers)
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.simulate",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "simulate",
         description="Simulate shot gathers of random velocity models, written in the challenge's layout. "
         "The same command again goes on where it was; shards (--start, --count) may run side by side.",
         epilog="Settings of the [simulator] section may be changed: --simulator.boundary cpml",
-        allow_abbrev=False,
+        sections=("survey", "simulator"),
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder that the samples go to")
-    parser.add_argument("--count", type=int, metavar="N", help="how many samples (with --from: all unless given)")
-    parser.add_argument("--start", type=int, default=0, metavar="K", help="number of the first one (default 0)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another set (default 0)")
+    door.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder that the samples go to")
+    door.add_argument("--count", type=int, metavar="N", help="how many samples (with --from: all unless given)")
+    door.add_argument("--start", type=int, default=0, metavar="K", help="number of the first one (default 0)")
+    door.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another set (default 0)")
     geology = f"{', '.join(PRESETS)}, or a mixture such as 'marine:3 salt:1' (default marine)"
-    parser.add_argument("--geology", default="marine", metavar="G", help=geology)
-    parser.add_argument("--workers", type=int, default=0, metavar="W", help="processes (default 0: one a core)")
-    parser.add_argument("--blend", type=Path, metavar="DIR", help="new models: blends of those of the samples in DIR")
-    parser.add_argument("--from", type=Path, dest="source", metavar="DIR", help="simulate the models in DIR, ids kept")
-    truth = parser.add_mutually_exclusive_group()
+    door.add_argument("--geology", default="marine", metavar="G", help=geology)
+    door.add_argument("--workers", type=int, default=0, metavar="W", help="processes (default 0: one a core)")
+    door.add_argument("--blend", type=Path, metavar="DIR", help="new models: blends of those of the samples in DIR")
+    door.add_argument("--from", type=Path, dest="source", metavar="DIR", help="simulate the models in DIR, ids kept")
+    truth = door.add_mutually_exclusive_group()
     truth.add_argument("--truth", type=Path, metavar="DIR", help="write the models there, apart from the gathers")
     truth.add_argument("--no-truth", action="store_true", help="write no models")
-    parser.add_argument("--spacing", metavar="M", help="short for --simulator.spacing-m: cells of the simulator")
-    parser.add_argument("--survey", type=Path, metavar="CONFIG.toml", help="preset with another survey or simulator")
-    options, overrides = parser.parse_known_args(argv)
+    door.add_argument("--spacing", metavar="M", help="short for --simulator.spacing-m: cells of the simulator")
+    door.add_argument("--survey", type=Path, metavar="CONFIG.toml", help="preset with another survey or simulator")
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    options, overrides = parser().read(argv)
     settings = config.survey_and_simulator(options.survey, options.spacing, overrides)
     ids = simulate(
         options.out,

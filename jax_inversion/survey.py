@@ -27,18 +27,18 @@ class Survey:
     Position x = 0 is the centre of the first cell of a model, depth 0 that of its first row.
     """
 
-    nx: int
-    nz: int
-    spacing_m: float
-    nt: int
-    dt_s: float
-    source_x_m: tuple[float, ...]
-    source_z_m: float
-    receiver_x_m: tuple[float, ...]
-    receiver_z_m: float
-    peak_hz: float = 15.0
-    v_min_km_s: float = 1.5
-    v_max_km_s: float = 4.5
+    nx: int  # cells across the section
+    nz: int  # cells in depth
+    spacing_m: float  # side of a cell
+    nt: int  # samples of a trace
+    dt_s: float  # interval between them
+    source_x_m: tuple[float, ...]  # a shot each
+    source_z_m: float  # depth
+    receiver_x_m: tuple[float, ...]  # the same for all shots
+    receiver_z_m: float  # depth
+    peak_hz: float = 15.0  # of the source's Ricker wavelet
+    v_min_km_s: float = 1.5  # the slowest velocity that models may have, that of water
+    v_max_km_s: float = 4.5  # the fastest
 
     def __post_init__(self) -> None:
         for name in ("nx", "nz", "spacing_m", "nt", "dt_s", "peak_hz", "v_min_km_s"):

@@ -1,6 +1,5 @@
 """``python -m jax_inversion.train``: train an ensemble from a preset, or go on with a run that was interrupted."""
 
-import argparse
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from . import config as configs
 from . import training
-from .cli import front_door
+from .cli import SECTIONS, DoorParser, front_door
 from .config import Config
 from .data.rows import Store
 from .errors import UserError
@@ -97,21 +96,26 @@ def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = S
         return simulated_store(place.store, section.train_count, survey, shape, **how)
 
 
-@front_door
-def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_inversion.train",
+def parser() -> DoorParser:
+    """Of the command line."""
+    door = DoorParser(
+        "train",
         description="Train an ensemble of networks; the same command goes on with a run that was interrupted.",
         epilog="Any setting of the preset is changed as in --train.batch-size 2 or --model.channels 8,16.",
-        allow_abbrev=False,
+        sections=tuple(SECTIONS),
     )
-    parser.add_argument("--config", type=Path, help="preset, such as configs/quickstart.toml")
-    parser.add_argument(
+    door.add_argument("--config", type=Path, help="preset, such as configs/quickstart.toml")
+    door.add_argument(
         "--from", dest="start", metavar="CKPT", help="weights to start from: pretrained, a model file or run"
     )
-    parser.add_argument("--data", type=Path, help="folder with train/, or of samples (default: the preset's data.root)")
-    parser.add_argument("--run", type=Path, help="folder of the run (default: runs/<name of the preset>)")
-    arguments, overrides = parser.parse_known_args(argv)
+    door.add_argument("--data", type=Path, help="folder with train/, or of samples (default: the preset's data.root)")
+    door.add_argument("--run", type=Path, help="folder of the run (default: runs/<name of the preset>)")
+    return door
+
+
+@front_door
+def main(argv: Sequence[str]) -> None:
+    arguments, overrides = parser().read(argv)
     if arguments.start is not None:
         config = started(arguments.start, arguments.config, arguments.data is not None, overrides)
         name = f"{Path(arguments.start).stem}_tuned"

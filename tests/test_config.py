@@ -76,7 +76,7 @@ def test_mistakes_are_named(tmp_path, text, overrides, named):
 
 
 def test_a_missing_preset_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere.toml: no such file; presets lie in configs/"):
+    with pytest.raises(UserError, match=r"nowhere\.toml: no such file; right is a preset's file, or one of challenge"):
         config.load(tmp_path / "nowhere.toml")
 
 

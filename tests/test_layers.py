@@ -6,12 +6,12 @@ from pathlib import Path
 import jax_inversion
 
 PACKAGE = Path(jax_inversion.__file__).parent
-DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "refine", "export", "score", "pipeline")
+DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "refine", "export", "score", "pipeline", "doctor")
 LEVELS = {
     0: ("arrays", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
     1: ("geology", "physics", "data", "models", "regression", "losses", "metrics"),
     2: ("backgrounds", "config", "ensemble", "runs", "sections"),
-    3: ("simulation", "training", "inference"),
+    3: ("simulation", "training", "inference", "settings_help"),
     4: ("refinement",),
     5: ("plots", "cli"),
     6: (*DOORS, "__main__", "__init__", "interface"),
@@ -27,6 +27,7 @@ SIDEWAYS = {
     ("inference", "training"),
     ("cli", "former_names"),
     ("__init__", "interface"),
+    *((door, "__init__") for door in ("doctor", "__main__")),
     *(("pipeline", door) for door in DOORS),
 }
 ONLY = {"orbax": "training", "wandb": "training", "matplotlib": "plots"}

@@ -27,10 +27,10 @@ FLOOR = 1e-4  # of the global standard deviation: the least scale that a quiet s
 class PreprocessConfig:
     """From raw gathers to the network's input."""
 
-    dt_s: Positive = 1e-3
-    low_cut_hz: NonNegative = 0.0  # 0: no cut
-    high_cut_hz: NonNegative = 0.0
-    scaling: Literal["global", "shot", "trace"] = "global"
+    dt_s: Positive = 1e-3  # interval that gathers are resampled to
+    low_cut_hz: NonNegative = 0.0  # frequencies below it are filtered out; 0: no cut
+    high_cut_hz: NonNegative = 0.0  # frequencies above it are filtered out; 0: no cut
+    scaling: Literal["global", "shot", "trace"] = "global"  # what has unit variance: all data, each shot, each trace
     gain_power: NonNegative = 0.0  # amplitudes times (t / 1 s) ** gain_power
     arcsinh: NonNegative = 0.0  # 0: off; otherwise asinh(arcsinh * a) / arcsinh after scaling and gain
     whiten: bool = False  # the background's response subtracted, the spectrum levelled, one scale for all: whiten.py

@@ -19,19 +19,19 @@ from .encoder import Encoder
 class InversionConfig:
     """Shape of one member."""
 
-    name: Literal["inversion"] = "inversion"
-    embedding: Count = 512
-    heads: Count = 8
-    layers: Count = 6
-    dropout: Fraction = 0.1
+    name: Literal["inversion"] = "inversion"  # inversion: the original's; traveltime: tokens along two-way time
+    embedding: Count = 512  # width of the transformer
+    heads: Count = 8  # of the attention
+    layers: Count = 6  # of the transformer decoder
+    dropout: Fraction = 0.1  # probability
     channels: tuple[Count, ...] = (64, 128, 256)  # of the encoder's multi-scale stages
     stem_patch: tuple[Count, Count] = (4, 1)  # (time samples, receivers) that one stem token covers
     token_grid: tuple[Count, Count] = (16, 8)  # (time, receiver) tokens a shot after pooling
-    cross_source_layers: CountOrZero = 2
+    cross_source_layers: CountOrZero = 2  # of attention across shots
     upsampling: tuple[Count, ...] = (256, 128, 64, 32)  # channels of the decoder's upsampling stages
     output: Literal["softplus", "bounded"] = "softplus"  # a base is corrected by a factor, and clipped if bounded
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    remat: bool = False
+    dtype: Literal["float32", "bfloat16"] = "float32"  # inside; weights stay float32
+    remat: bool = False  # compute again in the backward pass instead of keeping: less memory, more time
 
     def __post_init__(self) -> None:
         if self.embedding % self.heads:

@@ -35,17 +35,17 @@ CENTRE, SPREAD = math.log(2.5), 0.3  # of log velocity in km/s, as the network s
 class TraveltimeConfig:
     """Shape of one member. Times are of two-way time; ``token_s`` is a whole multiple of the other two."""
 
-    name: Literal["traveltime"] = "traveltime"
-    token_s: Positive = 0.016
+    name: Literal["traveltime"] = "traveltime"  # traveltime: tokens along two-way time; inversion: the original's
+    token_s: Positive = 0.016  # two-way time of a token
     input_s: Positive = 0.008  # between the samples that a token takes from each trace
     head_s: Positive = 0.008  # between the corrections that it gives
-    columns: Count = 30  # across the section
-    width: Count = 160
-    heads: Count = 4
-    layers: Count = 5
+    columns: Count = 30  # of the head, across the section
+    width: Count = 160  # of the tokens
+    heads: Count = 4  # of the attention
+    layers: Count = 5  # of the transformer
     expansion: Count = 3  # of the perceptrons
-    dropout: Fraction = 0.0
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dropout: Fraction = 0.0  # probability
+    dtype: Literal["float32", "bfloat16"] = "float32"  # inside; weights stay float32
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):

@@ -16,17 +16,17 @@ class SimulatorConfig:
     (The background's response comes beside them: ``jax_inversion.backgrounds``.)
     """
 
-    spacing_m: Positive = 5.0
+    spacing_m: Positive = 5.0  # side of the simulator's cells
     order: int = 8  # in space: 2, 4 or 8
-    boundary: Literal["damping", "cpml"] = "damping"
-    free_surface: bool = False
+    boundary: Literal["damping", "cpml"] = "damping"  # the reference's layer, or one that absorbs better
+    free_surface: bool = False  # depth 0 reflects as the surface of the sea does
     exact: bool = False  # the equation itself; else the reference run with its numerical dispersion
-    reference_spacing_m: Positive = CHALLENGE_RUN.spacing_m
-    reference_dt_s: Positive = CHALLENGE_RUN.dt_s
-    reference_drift_s2: float = CHALLENGE_RUN.drift_s2
+    reference_spacing_m: Positive = CHALLENGE_RUN.spacing_m  # cells of the run to look like
+    reference_dt_s: Positive = CHALLENGE_RUN.dt_s  # its time step
+    reference_drift_s2: float = CHALLENGE_RUN.drift_s2  # what its float32 adds to the equation in water, 1/s^2
     layer_m: Positive = CHALLENGE_RUN.layer_m  # of the reference's damping layer
-    # Of the homogeneous medium whose response is taken from the reference run itself: water for marine surveys.
-    background_km_s: Positive | Literal["slowest", "none"] = "slowest"  # of the survey
+    # Velocity of the homogeneous medium whose response is the reference run's own: of water in marine surveys.
+    background_km_s: Positive | Literal["slowest", "none"] = "slowest"
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:

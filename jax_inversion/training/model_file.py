@@ -1,4 +1,4 @@
-"""A checkpoint as one small file to send around: all that prediction needs, large arrays in half precision.
+"""A checkpoint as one small file to send around: all that prediction needs, large arrays in less precision.
 
 An ``.npz`` of plain arrays with its settings as JSON and a SHA-256 of both. What later rooms know of the model's errors
 travels with it as ``extras``. ``pretrained`` is the one that comes with the package.
@@ -21,9 +21,9 @@ from .checkpoints import restore as restore_checkpoint
 
 PRETRAINED = "pretrained"
 SHIPPED = Path(__file__).parents[1] / "weights" / f"{PRETRAINED}.npz"
-LARGE = 20_000  # values; from here on an array is kept in half precision
+LARGE, LARGEST = 20_000, 1_000_000  # values: from here on in half precision, and as bytes
 _FORMAT = 1
-_META = "meta"
+_META, _UNIT = "meta", "__unit"
 _GROUPS = ("params", "batch_stats")
 
 
@@ -46,9 +46,9 @@ def write(path: Path, restored: Restored, extras: Mapping[str, Any]) -> None:
     """Keep ``restored`` and the ``extras``, nested arrays by name, in ``path``, whole or not at all."""
     variables = restored.variables
     nested = {group: variables[group] for group in _GROUPS} | {"base": restored.base or {}, "extras": dict(extras)}
-    arrays = {"/".join(name): np.asarray(array) for name, array in flatten_dict(nested).items()}
+    arrays = {"/".join(name): _float32(np.asarray(array)) for name, array in flatten_dict(nested).items()}
     arrays["logits"] = np.asarray(restored.logits)
-    halved = {name: _half(array) for name, array in arrays.items()}
+    small = _small(arrays)
     meta: dict[str, Any] = {
         "format": _FORMAT,
         "config": configs.as_dict(_portable(restored)),
@@ -59,8 +59,8 @@ def write(path: Path, restored: Restored, extras: Mapping[str, Any]) -> None:
         "metrics": dict(restored.metrics),
         "made_from": restored.fingerprint,
     }
-    meta["sha256"] = digest_arrays(meta, halved)
-    contents: dict[str, Any] = {**halved, _META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+    meta["sha256"] = digest_arrays(meta, small)
+    contents: dict[str, Any] = {**small, _META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
     with write_aside(path) as aside, aside.open("wb") as file:
         np.savez_compressed(file, **contents)
 
@@ -80,7 +80,7 @@ def read(path: Path) -> Restored:
     seal = meta.pop("sha256", None)
     if seal != digest_arrays(meta, contents):
         raise UserError(f"{path}: damaged, its contents do not match their checksum; fetch or export it again")
-    nested = unflatten_dict({tuple(name.split("/")): _full(array) for name, array in contents.items()})
+    nested = unflatten_dict({tuple(name.split("/")): array for name, array in _large(contents).items()})
     extras = nested.get("extras", {})
     return Restored(
         path=path,
@@ -109,12 +109,34 @@ def _portable(restored: Restored) -> configs.Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, root=""))
 
 
-def _half(array: np.ndarray) -> np.ndarray:
-    """In half precision where it is large and nothing overflows there."""
-    if array.size < LARGE or array.dtype != np.float32 or np.abs(array).max() >= np.finfo(np.float16).max:
-        return array
-    return array.astype(np.float16)
+def _float32(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
-def _full(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+def _small(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """In half precision where they are large; a regression's largest as bytes beside their unit, which is exact to a
+    hundredth of each column's, or pattern's, largest value.
+    """
+    found = {}
+    for name, array in arrays.items():
+        if array.dtype != np.float32 or array.size < LARGE:
+            found[name] = array
+        elif name.startswith("base/") and array.size >= LARGEST:
+            unit = np.abs(array).max(0 if array.ndim == 2 else tuple(range(1, array.ndim)), keepdims=True) / 127
+            unit = np.where(unit > 0, unit, 1).astype(np.float32)
+            found[name], found[name + _UNIT] = np.round(array / unit).astype(np.int8), unit
+        else:
+            fits = np.abs(array).max() < np.finfo(np.float16).max
+            found[name] = array.astype(np.float16) if fits else array
+    return found
+
+
+def _large(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of ``_small``, to its precision: all in float32."""
+    found = {}
+    for name, array in arrays.items():
+        if name + _UNIT in arrays:
+            array = array * arrays[name + _UNIT]
+        if not name.endswith(_UNIT):
+            found[name] = array.astype(np.float32) if array.dtype == np.float16 else array
+    return found

@@ -8,6 +8,7 @@ or those of a validation (``validation/loss``, ``validation/mape``, ``validation
 ``validation/linear_mape`` where the regressions were fitted). wandb gets the same keys.
 """
 
+import importlib.util
 import io
 import json
 import logging
@@ -101,6 +102,9 @@ class Tracker:
         self.close(failed=kind is not None)
 
     def _start(self, mode: str) -> None:
+        if mode != "off" and importlib.util.find_spec("wandb") is None:
+            log.info('without wandb (pip install "jax-inversion[wandb]"): all figures are in %s', METRICS)
+            return
         if mode == "online":
             try:
                 self.wandb = self._init(mode)
