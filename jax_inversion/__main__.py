@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .cli import front_door
 
 VERBS = {
+    "convert": "OpenFWI, SEG-Y, HDF5 or .npz into samples, and samples or submissions into those (also: import)",
     "simulate": "make shot gathers and velocity models in the challenge's layout",
     "calibrate": "compare the simulator with samples that have gathers and model",
     "analyze": "count, check and draw the samples of a folder",
@@ -16,12 +17,13 @@ VERBS = {
     "score": "score a submission against the truth",
     "pipeline": "all of it, from simulated data to a scored submission and a report",
 }
+ALSO = {"import": "convert"}  # a word of Python's own, which no module can have as its name
 
 
 @front_door
 def main(argv: Sequence[str]) -> int:
-    if argv and argv[0] in VERBS:
-        return importlib.import_module(f"jax_inversion.{argv[0]}").main(argv[1:])
+    if argv and (verb := ALSO.get(argv[0], argv[0])) in VERBS:
+        return importlib.import_module(f"jax_inversion.{verb}").main(argv[1:])
     print("usage: python -m jax_inversion <verb> [options]     (each verb has --help)\n")
     for verb, what in VERBS.items():
         print(f"  {verb:<10} {what}")
