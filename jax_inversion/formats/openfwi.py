@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import npy
 from ..errors import UserError
 from ..files import write_aside
 from ..survey import Survey
-from .shipment import M_S_PER_KM_S, Pair, Shipment, header_of, one_shape, row_ids
+from .shipment import M_S_PER_KM_S, Pair, Shipment, mapped, one_shape, row_ids
 
 # Numbers of dataset_config.json in lanl/OpenFWI: dx, n_grid, nt, dt, f, ns, ng, sz, gz. The sources are spread evenly
 # over the width and stand on the nearest cell; depth 10 m is the second row of cells.
@@ -44,10 +43,10 @@ def open_shards(paths: Sequence[Path], velocity: bool = True) -> Shipment:
     rows: list[tuple[Path, Path | None, int]] = []
     gathers, models = {}, {}
     for shard in shards:
-        count, *gathers[shard] = _shape(shard, 4, "(sample, shot, time, receiver)")
+        count, *gathers[shard] = _shape(shard, "(sample, shot, time, receiver)")
         partner = _partner(shard) if velocity else None
         if partner is not None:
-            others, one, *models[partner] = _shape(partner, 4, "(sample, 1, depth, x)")
+            others, one, *models[partner] = _shape(partner, "(sample, 1, depth, x)")
             if (others, one) != (count, 1):
                 raise UserError(
                     f"{partner}: shape is {(others, one, *models[partner])}; {shard} has {count} samples, so right is "
@@ -58,10 +57,10 @@ def open_shards(paths: Sequence[Path], velocity: bool = True) -> Shipment:
 
     def read(number: int) -> Pair:
         shard, partner, row = rows[number]
-        recorded = np.asarray(npy.open_mapped(shard)[row], np.float32)
+        recorded = np.asarray(mapped(shard)[row], np.float32)
         if partner is None:
             return Pair(recorded, None)
-        model = np.asarray(npy.open_mapped(partner)[row, 0], np.float32)
+        model = np.asarray(mapped(partner)[row, 0], np.float32)
         return Pair(recorded, np.ascontiguousarray(model.T) / np.float32(M_S_PER_KM_S))
 
     shape = one_shape({path: tuple(shape) for path, shape in gathers.items()})
@@ -107,13 +106,8 @@ def _partner(shard: Path) -> Path:
     raise UserError(f"{shard}: no {name} beside it or in ../model; --no-truth takes gathers without models")
 
 
-def _shape(path: Path, axes: int, meant: str) -> tuple[int, ...]:
-    header = header_of(path)
-    try:
-        npy.open_mapped(path)  # the file is as long as it says, and in C order
-    except npy.BadArray as error:
-        reason = "in Fortran order; save it in C order" if header.fortran_order else error
-        raise UserError(f"{path}: {reason}") from None
-    if len(header.shape) != axes or not all(header.shape):
-        raise UserError(f"{path}: shape is {header.shape}; right is {meant}")
-    return header.shape
+def _shape(path: Path, meant: str) -> tuple[int, ...]:
+    shape = mapped(path).shape
+    if len(shape) != 4 or not all(shape):
+        raise UserError(f"{path}: shape is {shape}; right is {meant}")
+    return shape

@@ -78,7 +78,7 @@ def interval_us(headers: Headers, file_interval_us: int) -> float:
         raise UserError(f"the sample interval differs between traces: {found[0]} to {found[-1]} us")
     trace_us, file_us = int(found[0]), int(file_interval_us)
     if max(trace_us, file_us) <= 0:
-        raise UserError("the sample interval is 0 in the headers of file and traces; --survey.* cannot mend that")
+        raise UserError("the sample interval is 0 in the headers of the file and of its traces")
     if trace_us > 0 and file_us > 0 and trace_us != file_us:
         raise UserError(f"the sample interval is {trace_us} us in the traces' headers and {file_us} us in the file's")
     return float(trace_us if trace_us > 0 else file_us)

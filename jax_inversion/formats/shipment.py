@@ -50,15 +50,21 @@ def one_shape(shapes: Mapping[Path, tuple[int, ...]]) -> tuple[int, ...]:
     return shape
 
 
-def header_of(path: Path) -> npy.Header:
-    """The header of an .npy file of real numbers. ``UserError`` names the file and what is wrong with it."""
+def mapped(path: Path) -> np.memmap:
+    """The values of an .npy file of real numbers, mapped into memory. ``UserError`` names the file and its fault."""
     try:
         header = npy.header_of(path)
     except npy.BadArray as error:
         raise UserError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
     if fault := dtype_fault(header.dtype):
         raise UserError(f"{path}: {fault}")
-    return header
+    there = path.stat().st_size - len(header.raw)
+    if there != header.nbytes:
+        raise UserError(f"{path}: damaged .npy file: {there} of {header.nbytes} bytes of values are there")
+    order = "F" if header.fortran_order else "C"
+    return np.memmap(path, header.dtype, "r", len(header.raw), header.shape, order)
 
 
 def dtype_fault(dtype: np.dtype) -> str:
