@@ -14,7 +14,7 @@ from typing import Literal
 
 from .cli import front_door
 from .data.folders import MODEL_FILE, SPLITS, Split, find_samples, read_gathers, read_velocity
-from .data.intake import refuse_others, take_in
+from .data.intake import prepare, take_in
 from .errors import UserError
 from .files import check_writable
 from .formats.export import SHARD, Stock
@@ -52,8 +52,8 @@ def convert(shipment: Shipment, out: Path | str, survey: Survey, split: Split = 
         if found not in (None, right):
             raise UserError(f"the {what} are {found}, the survey's {right}; give the right --survey")
     ids = [prefix + sample_id for sample_id in shipment.ids]
-    refuse_others(out, split, ids)
     check_writable(out, folder=True)
+    prepare(out, split, ids)
     keep_survey(out / SURVEY_FILE, survey)
 
     def work(number: int) -> tuple[float, float]:

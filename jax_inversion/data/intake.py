@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files import recover
 from ..survey import Survey
 from .amplitudes import LOUDEST
 from .folders import PLAUSIBLE_KM_S, SPLITS, BadSample, Sample, Split, read_sample, write_sample
 
 
-def refuse_others(out: Path, split: Split, ids: Sequence[str]) -> None:
-    """``UserError`` for ids that are no folder's name, come twice, or are those of samples of the other split."""
+def prepare(out: Path, split: Split, ids: Sequence[str]) -> None:
+    """Clear what killed writers of these samples left in ``out/split``.
+
+    ``UserError`` for ids that are no folder's name, come twice, or are those of samples of the other split.
+    """
     if odd := next((name for name in ids if "/" in name or name.startswith(".") or not name), None):
         raise UserError(f"sample {odd!r}: not a name for a folder; change --prefix or the file's name")
     if len(set(ids)) < len(ids):
@@ -22,6 +26,9 @@ def refuse_others(out: Path, split: Split, ids: Sequence[str]) -> None:
     other = out / next(name for name in SPLITS if name != split)
     if twin := next((name for name in ids if (other / name).exists()), None):
         raise UserError(f"{other} has {twin} already, and one sample cannot train and test; give --prefix")
+    torn = {path.name[1:].rsplit(".", 2)[0] for path in (out / split).glob(".*.partial")}
+    for name in torn.intersection(ids):
+        recover(out / split / name)
 
 
 def take_in(folder: Path, sample_id: str, survey: Survey, gathers: np.ndarray, velocity: np.ndarray | None) -> bool:
