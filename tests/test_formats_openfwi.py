@@ -144,8 +144,9 @@ def test_the_preset_has_openfwis_survey(request):
 
 
 def published_gather(model_m_s, shot):
-    """A gather (time, receiver) by the published recipe: leapfrog of 1 ms, fourth order, on the 10 m cells, 120 more
-    that damp on each of the four sides, and a Ricker wavelet with its peak at sample 73 in the source's cell.
+    """A gather (time, receiver) as Jin et al. (2021), arXiv:2110.07584, make it, with the numbers of lanl/OpenFWI's
+    dataset_config.json: leapfrog of 1 ms, fourth order on 10 m cells, 120 more that damp on each of the four sides, and
+    a Ricker wavelet with its peak at sample 73 in the source's cell.
     """
     pad, dx_m, dt_s, hz = 120, 10.0, 1e-3, 15.0
     half = int(2.2 / hz / dt_s / 2)
@@ -153,10 +154,10 @@ def published_gather(model_m_s, shot):
     wavelet = np.zeros(OPENFWI.nt)
     wavelet[: len(phase)] = (1 - 2 * phase) * np.exp(-phase)
     c = np.pad(model_m_s.astype(np.float64), pad, mode="edge")  # (depth, x)
-    depth = np.arange(len(c))[:, None], np.arange(c.shape[1])[None, :]
+    places = np.arange(len(c))[:, None], np.arange(c.shape[1])[None, :]
     layer_m = (pad - 1) * dx_m
     damping = np.zeros_like(c)
-    for place, size in zip(depth, c.shape, strict=True):
+    for place, size in zip(places, c.shape, strict=True):
         inside = np.maximum(np.maximum(pad - 1 - place, place - (size - pad)), 0) / (pad - 1)
         damping = np.maximum(damping, 1.5 * model_m_s.min() * np.log(1e7) / layer_m * dt_s * inside**2)
     source = pad + 1, pad + round(OPENFWI.source_x_m[shot] / dx_m)
@@ -187,6 +188,5 @@ def test_our_gathers_are_openfwis_times_a_hundredth_and_earlier(request):
     far = np.abs(np.asarray(OPENFWI.receiver_x_m) - OPENFWI.source_x_m[shot]) > 0
     recorded, simulated = recorded[..., far], Simulated(ours[..., far], OPENFWI.dt_s)
     match = fit(recorded, simulated)
-    print(match, residuals(recorded, simulated.matched(match)))
     assert match.gain == pytest.approx(100.0, rel=0.005) and match.delay_s == pytest.approx(5.3e-3, abs=1e-4)
     assert residuals(recorded, simulated.matched(match))[1] < 0.01

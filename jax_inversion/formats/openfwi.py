@@ -16,7 +16,7 @@ from ..survey import Survey
 from .shipment import M_S_PER_KM_S, Pair, Shipment, mapped, one_shape, row_ids
 
 # Numbers of dataset_config.json in lanl/OpenFWI: dx, n_grid, nt, dt, f, ns, ng, sz, gz. The sources are spread evenly
-# over the width and stand on the nearest cell; depth 10 m is the second row of cells.
+# over the width and stand on the nearest cell; depth 10 m is the second row of cells. See configs/openfwi.toml.
 OPENFWI = Survey(
     nx=70,
     nz=70,
