@@ -16,7 +16,7 @@ from .shipment import M_S_PER_KM_S, Pair, Shipment, dtype_fault, one_shape, row_
 
 GATHER_AXES = ("shot", "time", "receiver")
 MODEL_AXES = ("x", "depth")
-_DAMAGE = (*DAMAGED_ZIP, OSError, RuntimeError)
+_DAMAGE = (*DAMAGED_ZIP, OSError, RuntimeError, KeyError, TypeError, MemoryError)  # zipfile's and h5py's
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _hdf5() -> _Shelf:
 
         def note(name: str, node: Any) -> None:
             if isinstance(node, h5py.Dataset):
-                found[name] = (node.shape or (), node.dtype)
+                found[str(name)] = (node.shape or (), node.dtype)
 
         try:
             open_plain(path).close()
