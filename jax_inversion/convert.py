@@ -28,11 +28,13 @@ from .progress import in_threads
 from .survey import CHALLENGE, Survey
 from .surveys import SURVEY_FILE, beside, keep_survey, survey_of
 
-# The options that not all formats have
-_ONLY = {
-    "velocity": ("segy", "hdf5", "npz"),
-    "origin_m": ("segy",),
-    **dict.fromkeys(("gathers", "axes", "gather_axes", "units"), ("hdf5", "npz")),
+_FROM = ("from openfwi", "from segy", "from hdf5", "from npz")
+_ONLY = {  # where the options act that do not act everywhere
+    "velocity": _FROM[1:],
+    "origin_m": ("from segy",),
+    **dict.fromkeys(("gathers", "axes", "gather_axes", "units"), ("from hdf5", "from npz")),
+    **dict.fromkeys(("split", "prefix", "no_truth"), _FROM),
+    "shard": ("to openfwi",),
 }
 
 log = logging.getLogger(__name__)
@@ -96,9 +98,6 @@ def export(
 
 def _opened(options: argparse.Namespace) -> Shipment:
     kind, velocity = options.source_format, None if options.no_truth else options.velocity
-    for name, formats in _ONLY.items():
-        if getattr(options, name) is not None and kind not in formats:
-            raise UserError(f"--{name.replace('_', '-')} has no effect with --from {kind}")
     if kind == "openfwi":
         return open_shards(options.sources, velocity=not options.no_truth)
     if kind == "segy":
@@ -124,9 +123,9 @@ def main(argv: Sequence[str]) -> None:
         epilog="What files do not say of their survey, and no --survey FILE, is given as in --survey.nx 300.",
         allow_abbrev=False,
     )
-    way = parser.add_mutually_exclusive_group(required=True)
-    way.add_argument("--from", dest="source_format", choices=("openfwi", "segy", "hdf5", "npz"), help="read this")
-    way.add_argument("--to", dest="target_format", choices=("segy", "openfwi"), help="write this")
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("--from", dest="source_format", choices=("openfwi", "segy", "hdf5", "npz"), help="read this")
+    either.add_argument("--to", dest="target_format", choices=("segy", "openfwi"), help="write this")
     parser.add_argument(
         "--in", dest="sources", type=Path, nargs="+", required=True, metavar="PATH",
         help="openfwi: shards of gathers, or folders of them; segy: a file a sample, or a folder of its shots; "
@@ -134,8 +133,8 @@ def main(argv: Sequence[str]) -> None:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where samples or files go")
     parser.add_argument("--survey", type=Path, metavar="CONFIG.toml", help="preset with the files' survey")
-    parser.add_argument("--split", choices=SPLITS, default="train", help="OUT/train (default) or OUT/test")
-    parser.add_argument("--prefix", default="", metavar="TEXT", help="what the samples' ids begin with")
+    parser.add_argument("--split", choices=SPLITS, help="OUT/train (default) or OUT/test")
+    parser.add_argument("--prefix", metavar="TEXT", help="what the samples' ids begin with")
     parser.add_argument("--no-truth", action="store_true", help="gathers alone, whether or not there are models")
     parser.add_argument(
         "--velocity", nargs="+", metavar="V", help="segy: sections, one a sample; else the array's name"
@@ -145,21 +144,28 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--gather-axes", metavar="A,B,C", help="hdf5, npz: likewise (default shot,time,receiver)")
     parser.add_argument("--units", choices=("km/s", "m/s"), help="hdf5, npz: of velocities (default km/s)")
     parser.add_argument("--origin-m", type=float, metavar="X", help="segy: x of the model's first cell (default 0)")
-    parser.add_argument("--shard", type=int, default=SHARD, metavar="N", help=f"samples in a shard (default {SHARD})")
+    parser.add_argument("--shard", type=int, metavar="N", help=f"to openfwi: samples in a shard (default {SHARD})")
     options, overrides = parser.parse_known_args(argv)
+    way = f"from {options.source_format}" if options.source_format else f"to {options.target_format}"
+    for name, ways in _ONLY.items():
+        if getattr(options, name) not in (None, False) and way not in ways:
+            raise UserError(f"--{name.replace('_', '-')} has no effect with --{way}")
     if options.source_format:
         shipment = _opened(options)
         default = OPENFWI if options.source_format == "openfwi" else None
         survey = survey_of(shipment.geometry, options.survey, overrides, default)
-        ids = convert(shipment, options.out, survey, options.split, options.prefix)
-        print(f"{options.out / options.split}: {len(ids)} samples; their survey is {options.out / SURVEY_FILE}")
+        split = options.split or "train"
+        ids = convert(shipment, options.out, survey, split, options.prefix or "")
+        print(f"{options.out / split}: {len(ids)} samples; their survey is {options.out / SURVEY_FILE}")
         return
     if len(options.sources) != 1:
         raise UserError("--to takes one --in: a folder of samples, or a submission")
     (source,) = options.sources
     default = OPENFWI if options.target_format == "openfwi" else CHALLENGE
     survey = survey_of({}, options.survey or beside(source), overrides, default)
-    files = export(source, options.out, options.target_format, survey, options.shard)
+    files = export(
+        source, options.out, options.target_format, survey, SHARD if options.shard is None else options.shard
+    )
     print(f"{options.out}: {len(files)} files")
 
 

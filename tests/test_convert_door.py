@@ -214,6 +214,12 @@ def test_ids_that_lead_elsewhere_are_not_written(tmp_path, preset, capsys):
     assert "sample '../../outside': not a name for a file" in refused(capsys, "--to", "segy", *words)
 
 
+def test_options_that_would_do_nothing_are_refused(tmp_path, capsys):
+    words = ["--to", "segy", "--in", tmp_path, "--out", tmp_path / "out"]
+    for option in (["--shard", 3], ["--split", "test"], ["--no-truth"], ["--origin-m", 0]):
+        assert f"{option[0]} has no effect with --to segy" in refused(capsys, *words, *option)
+
+
 def test_headers_and_preset_that_differ_are_refused(tmp_path, capsys):
     pytest.importorskip("segyio")
     from jax_inversion.formats.segy import write_gathers

@@ -108,7 +108,8 @@ def _npz() -> _Shelf:
                 for entry in archive.namelist():
                     if entry.endswith(".npy"):
                         with archive.open(entry) as array:
-                            header = npy.read_header(array)  # type: ignore[arg-type]
+                            assert isinstance(array, zipfile.ZipExtFile)  # typeshed calls it IO[bytes]
+                            header = npy.read_header(array)
                         found[entry.removesuffix(".npy")] = (header.shape, header.dtype)
         except _DAMAGE as error:
             raise _unreadable(path, error, ".npz archive") from None
@@ -121,7 +122,8 @@ def _npz() -> _Shelf:
                     kept.pop(next(iter(kept)))
                 try:
                     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-                        kept[path, name] = npy.read_values(file, npy.read_header(file))  # type: ignore[arg-type]
+                        assert isinstance(file, zipfile.ZipExtFile)
+                        kept[path, name] = npy.read_values(file, npy.read_header(file))
                 except _DAMAGE as error:
                     raise _unreadable(path, error, ".npz archive") from None
             whole = kept[path, name]
@@ -154,7 +156,9 @@ def _hdf5() -> _Shelf:
     def read(path: Path, name: str, row: int | None) -> np.ndarray:
         try:
             with h5py.File(path, "r") as file:
-                return np.asarray(file[name][() if row is None else row])  # type: ignore[index]
+                node = file[name]
+                assert isinstance(node, h5py.Dataset)
+                return np.asarray(node[() if row is None else row])
         except _DAMAGE as error:
             raise _unreadable(path, error, "HDF5 file") from None
 

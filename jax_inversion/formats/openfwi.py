@@ -98,8 +98,8 @@ def _shards_at(path: Path) -> list[Path]:
 
 def _partner(shard: Path) -> Path:
     """The shard of models: beside that of the gathers, or in model/ beside its folder."""
-    kind, rest = _GATHERS.fullmatch(shard.name).groups()  # type: ignore[union-attr]
-    name = f"{_PARTNERS[kind]}{rest}.npy"
+    kind = next(kind for kind in _PARTNERS if shard.name.startswith(kind))
+    name = _PARTNERS[kind] + shard.name.removeprefix(kind)
     for path in (shard.with_name(name), shard.parent.parent / "model" / name):
         if path.exists():
             return path
