@@ -148,7 +148,8 @@ def main(argv: Sequence[str]) -> None:
     options, overrides = parser.parse_known_args(argv)
     way = f"from {options.source_format}" if options.source_format else f"to {options.target_format}"
     for name, ways in _ONLY.items():
-        if getattr(options, name) not in (None, False) and way not in ways:
+        idle = getattr(options, name) is None or getattr(options, name) is False
+        if not idle and way not in ways:
             raise UserError(f"--{name.replace('_', '-')} has no effect with --{way}")
     if options.source_format:
         shipment = _opened(options)
