@@ -8,6 +8,7 @@ from . import __version__
 from .cli import completion, front_door
 
 VERBS = {
+    "convert": "OpenFWI, SEG-Y, HDF5 or .npz into samples, and samples or submissions into those (also: import)",
     "simulate": "make shot gathers and velocity models in the challenge's layout",
     "calibrate": "compare the simulator with samples that have gathers and model",
     "analyze": "count, check and draw the samples of a folder",
@@ -19,12 +20,13 @@ VERBS = {
     "pipeline": "all of it, from simulated data to a scored submission and a report",
     "doctor": "what is installed and set up here, and what to do about the rest",
 }
+ALSO = {"import": "convert"}  # a word of Python's own, which no module can have as its name
 
 
 @front_door
 def main(argv: Sequence[str]) -> int:
-    if argv and argv[0] in VERBS:
-        return importlib.import_module(f"jax_inversion.{argv[0]}").main(argv[1:])
+    if argv and (verb := ALSO.get(argv[0], argv[0])) in VERBS:
+        return importlib.import_module(f"jax_inversion.{verb}").main(argv[1:])
     if argv and argv[0] == "--version":
         print(f"jax_inversion {__version__}")
         return 0

@@ -35,6 +35,13 @@ def test_without_whitening_nothing_is_fitted():
     np.testing.assert_allclose(plain(GATHERS), GATHERS / 2, rtol=1e-6)
 
 
+def test_a_known_wavelet_needs_no_estimate_where_no_background_is_known():
+    known = inputs.fit(dataclasses.replace(WHITE, whiten_spectrum="ricker"), TINY, 1.0, GATHERS, None)
+    given = inputs.fit(WHITE, TINY, 1.0, GATHERS, np.median(GATHERS, axis=0))  # with a background the Ricker is taken
+    np.testing.assert_array_equal(known(GATHERS), given(GATHERS))
+    assert np.abs(known(GATHERS) - inputs.fit(WHITE, TINY, 1.0, GATHERS, None)(GATHERS)).max() > 0.1
+
+
 def test_settings_that_can_not_act_are_refused():
     with pytest.raises(UserError, match="has no effect on whitened gathers"):
         PreprocessConfig(whiten=True, scaling="trace")

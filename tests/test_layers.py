@@ -6,11 +6,13 @@ from pathlib import Path
 import jax_inversion
 
 PACKAGE = Path(jax_inversion.__file__).parent
-DOORS = ("simulate", "calibrate", "analyze", "train", "infer", "refine", "export", "score", "pipeline", "doctor")
+DOORS = (
+    "convert", "simulate", "calibrate", "analyze", "train", "infer", "refine", "export", "score", "pipeline", "doctor",
+)  # fmt: skip
 LEVELS = {
     0: ("arrays", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
-    1: ("geology", "physics", "data", "models", "regression", "losses", "metrics"),
-    2: ("backgrounds", "config", "ensemble", "runs", "sections"),
+    1: ("geology", "physics", "data", "formats", "models", "regression", "losses", "metrics"),
+    2: ("backgrounds", "config", "ensemble", "runs", "sections", "surveys"),
     3: ("simulation", "training", "inference", "settings_help"),
     4: ("refinement",),
     5: ("plots", "cli"),
@@ -24,13 +26,14 @@ SIDEWAYS = {
     *((room, name) for room in LEVELS[0] for name in ("arrays", "errors", "files", "ranges")),
     ("metrics", "losses"),
     ("config", "sections"),
+    ("surveys", "config"),
     ("inference", "training"),
     ("cli", "former_names"),
     ("__init__", "interface"),
     *((door, "__init__") for door in ("doctor", "__main__")),
     *(("pipeline", door) for door in DOORS),
 }
-ONLY = {"orbax": "training", "wandb": "training", "matplotlib": "plots"}
+ONLY = {"orbax": "training", "wandb": "training", "matplotlib": "plots", "segyio": "formats", "h5py": "formats"}
 
 
 def imports():

@@ -225,5 +225,8 @@ def test_overrides_are_those_of_the_front_doors():
         settings(REPO, "configs/quickstart.toml", "train.epoch=30")
     assert np.isclose(settings(REPO, "configs/quickstart.toml").preprocess.dt_s, 4e-3)
     assert settings(REPO, "", "simulator.spacing-m=2").simulator.spacing_m == 2
-    with pytest.raises(UserError, match=r"--config mine.toml: neither a preset \(configs/challenge.toml, configs/qu"):
+    with pytest.raises(
+        UserError,
+        match=r"--config mine.toml: neither a preset \(configs/challenge.toml, configs/openfwi.toml, configs/qu",
+    ):
         settings(REPO, "mine.toml")

@@ -65,7 +65,8 @@ def fit(
     """Learn what the settings leave to training ``gathers`` (sample, shot, time, receiver), decimated; some will do.
 
     ``background`` (shot, time, receiver) is the response without a section; None where nobody knows it: then it is the
-    median of the gathers, and the wavelet's spectrum is estimated from their direct wave.
+    median of the gathers, and the wavelet's spectrum is estimated from their direct wave, unless it is said to be the
+    survey's Ricker.
     """
     if not settings.whiten:
         return Inputs(settings, survey, std)
@@ -75,7 +76,9 @@ def fit(
         )
     spectrum = None
     if background is None:
-        background, spectrum = np.median(gathers, axis=0), whiten.estimate_spectrum(gathers, survey)
+        background = np.median(gathers, axis=0)
+        if settings.whiten_spectrum == "auto":
+            spectrum = whiten.estimate_spectrum(gathers, survey)
     options = whiten.WhitenSettings(settings.whiten_floor, settings.low_pass_hz, settings.gain_power)
     return Inputs(settings, survey, std, whiten.fit(gathers, survey, background, options, spectrum))
 

@@ -1,0 +1,64 @@
+"""The survey of somebody's files: what they say of it, what completes that, and where it is kept beside samples."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from . import config
+from .errors import UserError
+from .files import write_aside
+from .survey import CHALLENGE, Survey
+
+SURVEY_FILE = "survey.toml"
+_CLOSE, _CLOSE_M = 1e-6, 0.01  # headers and presets write one number in different ways
+
+
+def survey_of(
+    geometry: Mapping[str, Any], path: Path | None, overrides: Sequence[str] = (), default: Survey | None = None
+) -> Survey:
+    """The survey that the files describe, a preset (or ``default``) and the command line completing it.
+
+    ``UserError`` where something is said nowhere, or the files and the preset do not agree. Depths of 0 agree with any:
+    headers have 0 where nobody filled them in.
+    """
+    if others := sorted(set(config.parse_overrides(overrides)) - {"survey"}):
+        raise UserError(f"command line: --{others[0]}.* has no effect here; --survey.* has")
+    known = config.load(path).survey.as_dict() if path else default.as_dict() if default else {}
+    for name, found in geometry.items():
+        if name in known and found != 0 and not _same(name, found, known[name]):
+            raise UserError(f"{path}: survey.{name} is {known[name]}, in the files it is {found}")
+    changed = config.with_overrides({"survey": {**geometry, **known}}, overrides)
+    if missing := [name for name in CHALLENGE.as_dict() if name not in changed["survey"] and not hasattr(Survey, name)]:
+        option = f"--survey.{missing[0].replace('_', '-')}"
+        raise UserError(f"the files do not say survey.{', '.join(missing)}; give --survey FILE, or {option} and so on")
+    return config.from_dict(changed, "the survey").survey
+
+
+def _same(name: str, found: Any, known: Any) -> bool:
+    near_m = _CLOSE_M if name.endswith("_m") else 0.0
+    return np.shape(found) == np.shape(known) and np.allclose(found, known, rtol=_CLOSE, atol=near_m)
+
+
+def keep_survey(path: Path, survey: Survey) -> None:
+    """Keep the survey beside its samples. ``UserError`` where those that are there have another."""
+    if path.exists():
+        old, new = config.load(path).survey.as_dict(), survey.as_dict()
+        if changes := [name for name in new if old[name] != new[name]]:
+            name = changes[0]
+            values = "" if isinstance(new[name], list | tuple) else f" {old[name]} -> {new[name]}"
+            more = f" and {len(changes) - 1} more" * (len(changes) > 1)
+            raise UserError(f"{path}: samples of another survey are there ({name}{values}{more}); give another --out")
+        return
+    with write_aside(path) as aside:
+        aside.write_text(
+            "# The survey of the samples beside this file: --survey of the other doors, or [survey] of a preset.\n"
+            + tomli_w.dumps({"survey": survey.as_dict()})
+        )
+
+
+def beside(source: Path) -> Path | None:
+    """The survey that is kept beside the samples in ``source``, or beside their folder."""
+    return next((path for folder in (source, source.parent) if (path := folder / SURVEY_FILE).is_file()), None)
