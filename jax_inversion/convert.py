@@ -136,9 +136,7 @@ def parser() -> DoorParser:
     door.add_argument("--split", choices=SPLITS, help="OUT/train (default) or OUT/test")
     door.add_argument("--prefix", metavar="TEXT", help="what the samples' ids begin with")
     door.add_argument("--no-truth", action="store_true", help="gathers alone, whether or not there are models")
-    door.add_argument(
-        "--velocity", nargs="+", metavar="V", help="segy: sections, one a sample; else the array's name"
-    )
+    door.add_argument("--velocity", nargs="+", metavar="V", help="segy: sections, one a sample; else the array's name")
     door.add_argument("--gathers", metavar="NAME", help="hdf5, npz: name of the array (default gathers)")
     door.add_argument("--axes", metavar="A,B", help="hdf5, npz: of models, after samples (default x,depth)")
     door.add_argument("--gather-axes", metavar="A,B,C", help="hdf5, npz: likewise (default shot,time,receiver)")

@@ -9,18 +9,19 @@ from .errors import UserError
 from .files import check_writable, size_text
 from .inference import intervals
 from .inference.predictor import Predictor
-from .refinement import learn
+from .refinement import calibration, learn, quality
 from .refinement.submission import check_refinable
 from .training import model_file
 
 log = logging.getLogger(__name__)
 
 
-def export(ckpt: Path | str, out: Path | str, overrides: Sequence[str] = ()) -> Path:
+def export(ckpt: Path | str, out: Path | str, overrides: Sequence[str] = (), refined: bool = False) -> Path:
     """Write the checkpoint RUN[/best|/latest|/epoch_10] to the model file ``out``, an .npz; returns it.
 
     With it go what intervals are calibrated by and the prior of refining, where the run's samples say them; otherwise
-    a line says why not. ``overrides`` change [refine]. ``UserError`` for a missing checkpoint.
+    a line says why not; with ``refined`` what intervals of refined models need, which takes minutes. ``overrides``
+    change [refine]. ``UserError`` for a missing checkpoint.
     """
     out = Path(out)
     if out.suffix != ".npz":
@@ -34,9 +35,11 @@ def export(ckpt: Path | str, out: Path | str, overrides: Sequence[str] = ()) -> 
         log.warning("without intervals: %s", error)
     try:
         check_refinable(predictor.config)
-        extras[learn.PRIOR] = learn.portable(predictor)
+        extras[learn.PRIOR], extras[quality.USUAL] = learn.portable(predictor), quality.usual(predictor)
     except UserError as error:
-        log.warning("without refining: %s", error)
+        log.warning("without refining and quality control: %s", error)
+    if refined:
+        extras[calibration.REFINED] = calibration.table(predictor)
     model_file.write(out, predictor.restored, extras)
     return out
 
@@ -52,13 +55,16 @@ def parser() -> DoorParser:
     )
     door.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
     door.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the model file")
+    door.add_argument(
+        "--refined-intervals", action="store_true", help="with what intervals of refined models need: takes minutes"
+    )
     return door
 
 
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    out = export(options.ckpt, options.out, overrides)
+    out = export(options.ckpt, options.out, overrides, options.refined_intervals)
     print(f"{out}: {size_text(out.stat().st_size)}; next: python -m jax_inversion.infer --ckpt {out} --data DIR")
 
 

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from .cli import DoorParser, front_door
+from .data.folders import Sample
 from .files import check_writable
 from .inference.intervals import calibrated, check_level, write_bounds
 from .inference.predictor import Predictor
-from .inference.submission import bounds_paths, spread_path
+from .inference.submission import bounds_paths, quality_path, read_submission, spread_path
 from .inference.submit import provenance, submit, test_samples
+from .refinement import quality
+from .refinement.submission import check_refinable
 from .runs import Run
 
 
@@ -19,6 +24,7 @@ def infer(
     uncertainty: bool = False,
     overrides: Sequence[str] = (),
     intervals: float | None = None,
+    qc: bool = False,
 ) -> Path:
     """Predict every test sample under ``data`` with the checkpoint RUN[/best|/latest|/epoch_10]; returns the file.
 
@@ -27,20 +33,53 @@ def infer(
     models between which that share of the cells is to lie, ``<out>_lower.npz`` and ``<out>_upper.npz``, calibrated on
     the run's validation samples. ``overrides`` change the [infer] section only. ``UserError`` for a missing checkpoint,
     bad samples or another survey's data.
+
+    ``qc`` simulates each prediction and writes how far its gathers are from those observed to ``<out>_qc.json``, and a
+    figure a sample to ``<out>_qc/``.
     """
     predictor = Predictor.load(ckpt, overrides)
     out = Path(out) if out else Run(predictor.restored.run).submission(predictor.restored.label)
     check_writable(out)
     uncertainty = uncertainty or intervals is not None
+    if qc:
+        check_refinable(predictor.config)
+        check_writable(quality_path(out))
     for path in [spread_path(out)] * uncertainty + [*bounds_paths(out)] * (intervals is not None):
         check_writable(path)
     samples = test_samples(predictor, data)
     factors = None if intervals is None else calibrated(predictor, intervals)
+    ordinary = quality.usual(predictor) if qc else None
     made_from = provenance(predictor, samples)
     submit(predictor, samples, out, made_from, uncertainty=uncertainty)
     if factors is not None and intervals is not None:
         write_bounds(out, factors, intervals, predictor.survey, made_from)
+    if ordinary is not None:
+        control(predictor, samples, out, out.with_name(f"{out.stem}_qc"), ordinary)
     return out
+
+
+def control(
+    predictor: Predictor,
+    samples: Sequence[Sample],
+    submission: Path,
+    figures: Path,
+    ordinary: np.ndarray,
+    most: int | None = None,
+) -> list[Path]:
+    """Quality control of a ``submission``: its file, and figures in the folder ``figures``, at most ``most``."""
+    from . import plots  # matplotlib takes a second to import
+
+    told, files = {}, []
+    with read_submission(submission) as models:
+        for sample_id, found in quality.qualities(predictor, samples, submission, ordinary):
+            told[sample_id] = found.said
+            if most is None or len(files) < most:
+                model = models.read(sample_id, predictor.survey.model_shape)
+                gathers = found.observed, found.predicted, found.background
+                title = f"{sample_id}: misfit {found.misfit:.3f}" + ", unlike the training set" * found.unlike
+                figure = plots.quality_panel(*gathers, model, predictor.restored.survey, title=title)
+                files.append(plots.save(figure, figures / f"quality_{sample_id}.png"))
+    return [quality.write(told, submission), *files]
 
 
 def parser() -> DoorParser:
@@ -60,6 +99,9 @@ def parser() -> DoorParser:
     door.add_argument(
         "--intervals", type=float, metavar="0.9", help="also write models between which so many cells lie, calibrated"
     )
+    door.add_argument(
+        "--qc", action="store_true", help="also say how far each prediction's gathers are from those observed"
+    )
     return door
 
 
@@ -68,7 +110,7 @@ def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
     if options.intervals is not None:
         check_level(options.intervals)
-    infer(options.ckpt, options.data, options.out, options.uncertainty, overrides, options.intervals)
+    infer(options.ckpt, options.data, options.out, options.uncertainty, overrides, options.intervals, options.qc)
 
 
 if __name__ == "__main__":

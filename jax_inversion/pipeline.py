@@ -21,18 +21,22 @@ from .data.contents import sources_digest
 from .data.folders import MODEL_FILE, find_samples
 from .errors import UserError
 from .files import digest, digest_json, write_aside
+from .infer import control
 from .inference import scoring
 from .inference.predictor import Predictor
 from .inference.scores import table, text, verdict
 from .inference.submission import spread_path
 from .inference.submit import provenance, submit, test_samples
 from .inference.yardsticks import yardsticks
+from .refinement import quality
 from .refinement.submission import check_refinable, refine_submission, rows_path
 from .refinement.submission import made_from as refined_from
 from .runs import Run
 from .simulate import simulate
 from .train import train
 from .training import check_run
+
+FIGURES = 3  # of quality control
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +139,10 @@ def _predicted(config: Config, run: Run, data: Path, checkpoint: str) -> tuple[P
 
     def make() -> list[Path]:
         submit(predictor, samples, out, made_from, uncertainty=True)
-        return [out, spread_path(out)]
+        if not config.simulator.has_background:
+            return [out, spread_path(out)]
+        ordinary = quality.usual(predictor)
+        return [out, spread_path(out), *control(predictor, samples, out, run.figures, ordinary, most=FIGURES)]
 
     _stage(run, "infer", out.name, made_from, make)
     return predictor, out

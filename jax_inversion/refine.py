@@ -8,10 +8,12 @@ import numpy as np
 from .cli import DoorParser, front_door
 from .errors import UserError
 from .files import check_writable
+from .inference.intervals import check_level, chosen, write_bounds
 from .inference.predictor import Predictor
-from .inference.submission import spread_path
+from .inference.submission import bounds_paths, spread_path
 from .inference.submit import test_samples
-from .refinement.submission import refine_submission
+from .refinement import calibration
+from .refinement.submission import made_from, refine_submission
 from .runs import Run
 
 
@@ -21,12 +23,15 @@ def refine(
     out: Path | str | None = None,
     budget_minutes: float | None = None,
     overrides: Sequence[str] = (),
+    intervals: float | None = None,
 ) -> Path:
     """Predict every test sample under ``data`` with the checkpoint RUN[/best|/latest|/epoch_10], and refine; the file.
 
     ``out`` defaults to RUN/submission_<checkpoint>_epoch_<n>_refined.npz; beside it lie the models' standard deviations
     (``_spread``), what became of each sample (``_refinement.json``), and the predictions (``_start``) unless the run's
-    own submission is of just these samples. ``overrides`` change the sections [infer] and [refine].
+    own submission is of just these samples. ``intervals``, such as 0.9, adds models between which that share of the
+    cells is to lie (``_lower``, ``_upper``), calibrated on refined validation samples of the run. ``overrides`` change
+    the sections [infer] and [refine].
 
     ``UserError`` for a missing checkpoint, bad samples, another survey's data, and a run without its training samples.
     """
@@ -35,12 +40,16 @@ def refine(
     predictor = Predictor.load(ckpt, overrides, sections=("infer", "refine"))
     run, label = Run(predictor.restored.run), predictor.restored.label
     out = Path(out) if out else run.submission(f"{label}_refined")
-    for path in (out, spread_path(out)):
+    for path in (out, spread_path(out), *(bounds_paths(out) if intervals is not None else ())):
         check_writable(path)
     samples = test_samples(predictor, data)
     budget_s = np.inf if budget_minutes is None else 60 * budget_minutes
     with run.lock():
+        known = None if intervals is None else calibration.table(predictor)
         refine_submission(predictor, samples, out, budget_s)
+    if known is not None and intervals is not None:
+        factors = chosen(known, intervals, str(predictor.restored.path))
+        write_bounds(out, factors, intervals, predictor.survey, made_from(predictor, samples))
     return out
 
 
@@ -59,13 +68,18 @@ def parser() -> DoorParser:
     )
     door.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/submission_<checkpoint>_refined.npz")
     door.add_argument("--budget-minutes", type=float, metavar="M", help="then the rest comes back as predicted")
+    door.add_argument(
+        "--intervals", type=float, metavar="0.9", help="also write models between which so many cells lie, calibrated"
+    )
     return door
 
 
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    refine(options.ckpt, options.data, options.out, options.budget_minutes, overrides)
+    if options.intervals is not None:
+        check_level(options.intervals)
+    refine(options.ckpt, options.data, options.out, options.budget_minutes, overrides, options.intervals)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class RefineConfig:
 
     on: bool = False  # in the pipeline; the door ``refine`` refines in any case
     spacing_m: Positive = 10.0  # of the simulator's cells, and of those that the correction is drawn on
-    bands_hz: tuple[Positive, ...] = (4.0, 8.0, 15.0)  # the data up to each, one after the other
+    bands_hz: tuple[Positive, ...] = (4.0, 8.0, 15.0, 25.0)  # the data up to each, one after the other
     steps: Count = 3  # Gauss-Newton steps in a band, at most
     products: Count = 30  # of the linearised simulator and its adjoint in a step
     noise: Positive = 0.01  # what the simulator leaves of the data, at least; a band that is fitted as well is done
@@ -108,6 +108,7 @@ class RefineConfig:
     prior_samples: Count = 480  # of training, whose errors say what a correction looks like
     hold_out: CountOrZero = 0  # the shot (from 1) that judges and is not fitted; 0: the one in the middle
     most_misfit: Share = 0.7  # at the start: a sample that is further from its data comes back as it was
+    calibration_samples: Count = 40  # of validation, refined once for --intervals
     workers: CountOrZero = 0  # processes; 0: one a core
 
     def __post_init__(self) -> None:

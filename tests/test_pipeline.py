@@ -12,12 +12,15 @@ from jax_inversion.data.folders import Sample, gather_files, read_gathers, write
 from jax_inversion.errors import UserError
 from jax_inversion.export import main as export_main
 from jax_inversion.infer import main as infer_main
-from jax_inversion.inference.submission import read_submission, spread_path
+from jax_inversion.inference import intervals
+from jax_inversion.inference.submission import bounds_paths, quality_path, read_submission, spread_path
 from jax_inversion.pipeline import finish, main, pipeline
 from jax_inversion.refine import main as refine_main
 from jax_inversion.refine import refine
+from jax_inversion.refinement import calibration
 from jax_inversion.refinement.submission import rows_path
 from jax_inversion.runs import Run
+from jax_inversion.score import main as score_main
 from jax_inversion.train import main as train_main
 from jax_inversion.training import model_file, restore
 
@@ -51,6 +54,10 @@ def test_everything_is_there_and_scored(first):
     refined = run.submission("best_epoch_1_refined")
     with read_submission(refined) as submission, read_submission(spread_path(refined)) as spread:
         assert len(submission.ids) == len(spread.ids) == 4
+    controlled = json.loads(quality_path(run.submission("best_epoch_1")).read_text())["samples"]
+    assert len(controlled) == 4 and all(0 < row["misfit"] < 2 and 0 <= row["above"] <= 1 for row in controlled.values())
+    assert systems["ensemble"]["misfit"]["mean"] > 0 and "of the whitened data is left" in run.report.read_text()
+    assert len(list(run.figures.glob("quality_*.png"))) == 3
     told = json.loads(rows_path(refined).read_text())
     assert all(row["misfit"]["end"] <= row["misfit"]["start"] for row in told.values())
     assert not list(run.path.glob("*.refining"))
@@ -81,6 +88,29 @@ def test_refining_stops_with_its_budget_and_goes_on_to_the_same_models(first, tm
 
 
 @pytest.mark.slow
+def test_intervals_of_refined_models_are_calibrated_on_validation_samples(first, tmp_path, capsys, caplog, monkeypatch):
+    run, _ = first
+    caplog.set_level("INFO", logger="jax_inversion")
+    out = tmp_path / "refined.npz"
+    arguments = ["--ckpt", str(run.path), "--data", str(run.data), "--out", str(out), "--intervals", "0.8"]
+    assert refine_main(arguments) == 2 and "calibrated on validation samples, 20 or more" in capsys.readouterr().err
+    for module in (intervals, calibration):
+        monkeypatch.setattr(module, "FEWEST", 8)
+    assert refine_main(arguments) == 0 and "11 validation samples refined: MAPE" in caplog.text
+    kept = run.prior("best_epoch_1").with_name("intervals_best_epoch_1.npz")
+    assert kept.is_file() and not list(kept.parent.glob("calibrating*"))
+    lower, upper = bounds_paths(out)
+    with read_submission(out) as models, read_submission(lower) as low, read_submission(upper) as high:
+        for name in models.ids:
+            model, least, most = (each.read(name, (12, 20)) for each in (models, low, high))
+            assert (least <= model).all() and (model <= most).all() and (most - least).mean() > 0.05
+    assert score_main(["--truth", str(run.data / "truth"), "--submission", str(out), "--survey", str(run.config),
+                       "--intervals"]) == 0  # fmt: skip
+    assert "intervals of 80 %" in capsys.readouterr().out
+    assert refine_main([*arguments[:-1], "0.99"]) == 2 and "calibrated for levels to" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_model_file_predicts_and_refines_as_its_run_does(first, tmp_path, caplog, capsys, monkeypatch):
     run, _ = first
     monkeypatch.chdir(tmp_path)
@@ -100,6 +130,13 @@ def test_a_model_file_predicts_and_refines_as_its_run_does(first, tmp_path, capl
     assert infer_main(["--ckpt", "small.npz", "--data", str(run.data), "--out", "out.npz"]) == 0
     assert infer_main(["--ckpt", "small.npz", "--data", str(run.data)]) == 0
     assert Path("runs/small/submission_small.npz").read_bytes() != b"" and not list(tmp_path.glob("*.refining"))
+    assert infer_main(["--ckpt", "small.npz", "--data", str(run.data), "--out", "seen.npz", "--qc"]) == 0
+    assert len(list(Path("seen_qc").glob("*.png"))) == 4
+    found, wanted = (
+        json.loads(quality_path(path).read_text())["samples"][name]["misfit"]
+        for path in (Path("seen.npz"), run.submission("best_epoch_1"))
+    )
+    assert found == pytest.approx(wanted, rel=0.02)
     assert infer_main(["--ckpt", "small.npz"]) == 2 and "give --data DIR" in capsys.readouterr().err
 
 

@@ -73,6 +73,15 @@ def spread_against_error(compared: Sequence[tuple[np.ndarray, np.ndarray]]) -> d
     }
 
 
+def misfit_against_error(misfits: Mapping[str, float], errors: Mapping[str, float]) -> dict[str, float | None]:
+    """How well the misfit of predicted gathers tells which samples' models are wrong: its mean, and Spearman's rank
+    correlation with the samples' MAPE (None where all are equal).
+    """
+    both = np.array([(misfits[name], error) for name, error in errors.items() if name in misfits]).reshape(-1, 2)
+    mean = float(both[:, 0].mean()) if len(both) else None
+    return {"mean": mean, "samples": _rank_correlation(both[:, 0], both[:, 1])}
+
+
 def interval_scores(
     triples: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], level: float, survey: Survey
 ) -> dict[str, Any]:
@@ -123,6 +132,7 @@ def text(scores: dict[str, Any]) -> str:
         f"RMSE     {scores['rmse']:.4f} km/s",
         f"SSIM     {similarity}",
         *([f"spread   {words}"] if (words := spread_words(scores.get("spread"))) else []),
+        *([f"misfit   {words}"] if (words := misfit_words(scores.get("misfit"))) else []),
         "worst samples",
         *(f"  {sample_id:<24} {100 * value:6.2f} %" for sample_id, value in ranked),
         "MAPE by depth",
@@ -138,6 +148,16 @@ def spread_words(spread: Mapping[str, float | None] | None) -> str:
     correlations = [f"{spread[name]:.2f} over {name}" for name in ("cells", "samples") if spread[name] is not None]
     size = f"{spread['mean']:.4f} km/s where the average errs by {spread['rms_error']:.4f}"
     return f"{size}; rank correlation with the error {', '.join(correlations)}"
+
+
+def misfit_words(misfit: Mapping[str, float | None] | None) -> str:
+    """What ``misfit_against_error`` found, in words; nothing without quality control."""
+    if misfit is None or misfit["mean"] is None:
+        return ""
+    words = f"{misfit['mean']:.3f} of the whitened data is left by the predicted gathers"
+    if misfit["samples"] is None:
+        return words
+    return f"{words}; rank correlation with the error {misfit['samples']:.2f} over samples"
 
 
 def table(systems: Mapping[str, dict[str, Any]]) -> list[tuple[str, ...]]:

@@ -13,8 +13,8 @@ from ..errors import UserError
 from ..npy import header_of
 from ..progress import track
 from ..survey import CHALLENGE, Survey
-from .scores import compare_spread, interval_scores, spread_against_error, summarise
-from .submission import bounds_paths, read_spread, read_submission
+from .scores import compare_spread, interval_scores, misfit_against_error, spread_against_error, summarise
+from .submission import bounds_paths, read_misfits, read_spread, read_submission
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ def find_truth(root: Path | str, survey: Survey | None = None) -> Truth:
 
 
 def score(truth: Truth, submission: Path | str) -> dict[str, Any]:
-    """``scores.summarise`` of a submission, and as ``spread`` what ``scores.spread_against_error`` says of the members'
-    spread, where that lies beside it.
+    """``scores.summarise`` of a submission, and as ``spread`` and ``misfit`` what ``scores.spread_against_error`` and
+    ``misfit_against_error`` say of the members' spread and of quality control, where these lie beside it.
 
     ``UserError`` where it does not hold exactly the truth's ids, or a model is not as it should be.
     """
@@ -58,7 +58,9 @@ def score(truth: Truth, submission: Path | str) -> dict[str, Any]:
                 yield sample.id, model, prediction
 
         scores = summarise(triples(), truth.survey)
-    return scores | ({"spread": spread_against_error(compared)} if compared else {})
+    scores |= {"spread": spread_against_error(compared)} if compared else {}
+    known = read_misfits(Path(submission))
+    return scores | ({"misfit": misfit_against_error(known, scores["per_sample"])} if known else {})
 
 
 def score_intervals(truth: Truth, submission: Path | str) -> dict[str, Any]:

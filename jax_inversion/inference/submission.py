@@ -133,6 +133,11 @@ def spread_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}_spread.npz")
 
 
+def quality_path(out: Path) -> Path:
+    """Where quality control of the submission ``out`` is written."""
+    return out.with_name(f"{out.stem}_qc.json")
+
+
 def bounds_paths(out: Path) -> tuple[Path, Path]:
     """Where the lower and the upper models of the submission ``out`` lie."""
     return out.with_name(f"{out.stem}_lower.npz"), out.with_name(f"{out.stem}_upper.npz")
@@ -152,6 +157,17 @@ def read_submission(path: Path | str) -> Iterator[Submission]:
         except _DAMAGE as error:
             raise UserError(f"{path}: not a readable .npz, or a truncated one ({error})") from None
         yield Submission(path, archive)
+
+
+def read_misfits(submission: Path) -> dict[str, float]:
+    """By sample, how far predicted gathers are from those observed; empty where nobody looked at this prediction."""
+    try:
+        found = json.loads(quality_path(submission).read_text())
+        with read_submission(submission) as models:
+            same = found["made_from"] == models.made_from
+        return {name: float(row["misfit"]) for name, row in found["samples"].items()} if same else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 @contextlib.contextmanager

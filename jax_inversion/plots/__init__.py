@@ -7,6 +7,7 @@ from .canvas import png, save
 from .curves import amplitude_spectrum, error_by_depth, histogram, sample_scores, training_curves
 from .gathers import gather_panel
 from .models import comparison, depth_profiles, model_panel
+from .quality import quality_panel
 
 __all__ = [
     "amplitude_spectrum",
@@ -17,6 +18,7 @@ __all__ = [
     "histogram",
     "model_panel",
     "png",
+    "quality_panel",
     "sample_scores",
     "save",
     "training_curves",

@@ -12,7 +12,7 @@ import numpy as np
 from .. import config as configs
 from ..errors import UserError
 from ..files import write_aside
-from ..inference.scores import spread_words, table, verdict
+from ..inference.scores import misfit_words, spread_words, table, verdict
 from ..regression import TITLES
 from ..training.tracking import read_metrics
 from .canvas import png
@@ -25,6 +25,11 @@ _SECTIONS = (
         "Predictions",
         "prediction",
         "Truth, prediction, their difference and the spread of the members, depth in metres.",
+    ),
+    (
+        "Gathers of the predictions",
+        "quality",
+        "What the section adds to the background's response: observed, simulated in the prediction, their difference.",
     ),
     ("Errors", "mape", "Mean absolute percentage error of the test samples."),
     ("Models", ("models", "velocity"), "Velocity models of the data, and their statistics."),
@@ -92,6 +97,8 @@ def _score_parts(path: Path, spacing_m: float) -> Iterator[str]:
     yield _table(heading, rows)
     if words := spread_words(own.get("spread")):
         yield f"<p>Spread of the members: {escape(words)}.</p>"
+    if words := misfit_words(own.get("misfit")):
+        yield f"<p>Misfit: {escape(words)}.</p>"
     curves = {name: np.asarray(scores["mape_at_depth"]) for name, scores in systems.items()}
     yield _image(png(error_by_depth(curves, spacing_m)), "Error with depth.")
     worst = sorted(own["per_sample"].items(), key=lambda item: -item[1])[:5]

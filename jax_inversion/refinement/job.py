@@ -30,20 +30,22 @@ JOURNAL, MADE_FROM = "rows.jsonl", "made_from"
 
 
 @dataclass(frozen=True)
-class RefineJob:
-    """What the samples of a set have in common. ``start`` is the submission that is refined, ``prior`` where the prior
-    is kept, ``place`` the folder of the results; ``recorded`` is the survey of the gathers as they lie in ``samples``.
+class Refining:
+    """What the samples of a set have in common: ``prior`` is where the prior is kept, ``place`` the folder of the
+    results. What ``given`` knows of sample ``k`` is refined.
     """
 
     place: Path
-    samples: tuple[Path, ...]
-    start: Path
     prior: Path
-    recorded: Survey
     setting: Setting
+    samples: tuple[Any, ...]
 
     def id_of(self, k: int) -> str:
-        return self.samples[k].name
+        raise NotImplementedError
+
+    def given(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The prediction (x, depth) km/s and the decimated gathers of sample ``k``."""
+        raise NotImplementedError
 
     def result(self, k: int) -> Path:
         """Where sample ``k``'s model and its standard deviation lie, (2, x, depth)."""
@@ -52,11 +54,7 @@ class RefineJob:
     def make(self, k: int) -> dict[str, Any]:
         """Refine sample ``k``; what a report tells of it."""
         begun = time.monotonic()
-        # the wave equation is to explain the data as they are: no cut of the preset's, which only the networks see
-        raw = read_gathers(Sample(self.id_of(k), self.samples[k]), self.recorded)
-        gathers = decimate(raw, self.recorded.dt_s, self.setting.survey.dt_s)
-        with read_submission(self.start) as submission:
-            start = submission.read(self.id_of(k), self.recorded.model_shape)
+        start, gathers = self.given(k)
         found = refine(start.astype(np.float32), gathers, self._background, self.belief, self.setting)
         deviation = self.absolute(found.deviation, found.velocity_km_s)
         with write_aside(self.result(k)) as aside, aside.open("wb") as file:
@@ -66,7 +64,7 @@ class RefineJob:
 
     def absolute(self, deviation: np.ndarray, model: np.ndarray) -> np.ndarray:
         """A deviation of log velocity, on the correction's cells, in km/s on the model's."""
-        return model * np.asarray(resize(deviation, self.recorded.model_shape))
+        return model * np.asarray(resize(deviation, self.setting.survey.model_shape))
 
     @cached_property
     def _background(self) -> np.ndarray:
@@ -80,8 +78,45 @@ class RefineJob:
         return prior.read(self.prior)
 
 
+@dataclass(frozen=True)
+class RefineJob(Refining):
+    """Samples in folders. ``start`` is the submission that is refined; ``recorded`` is the survey of the gathers as
+    they lie in ``samples``.
+    """
+
+    samples: tuple[Path, ...]
+    start: Path
+    recorded: Survey
+
+    def id_of(self, k: int) -> str:
+        return self.samples[k].name
+
+    def given(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        # the wave equation is to explain the data as they are: no cut of the preset's, which only the networks see
+        raw = read_gathers(Sample(self.id_of(k), self.samples[k]), self.recorded)
+        with read_submission(self.start) as submission:
+            start = submission.read(self.id_of(k), self.recorded.model_shape)
+        return start, decimate(raw, self.recorded.dt_s, self.setting.survey.dt_s)
+
+
+@dataclass(frozen=True)
+class StoredJob(Refining):
+    """Samples of a run's packed store, by id: ``starts`` (sample, x, depth) and ``gathers`` lie as .npy files."""
+
+    samples: tuple[str, ...]
+    starts: Path
+    gathers: Path
+
+    def id_of(self, k: int) -> str:
+        return self.samples[k]
+
+    def given(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        start = np.asarray(resize(open_mapped(self.starts)[k], self.setting.survey.model_shape))
+        return start, np.asarray(open_mapped(self.gathers)[k], np.float32)
+
+
 def refined_samples(
-    job: RefineJob, made_from: dict[str, Any], workers: int, budget_s: float = np.inf
+    job: Refining, made_from: dict[str, Any], workers: int, budget_s: float = np.inf
 ) -> dict[int, dict[str, Any]]:
     """Refine the samples that ``job.place`` lacks, until ``budget_s`` seconds are over; what is told of those done.
 
@@ -120,7 +155,7 @@ def models(job: RefineJob, rows: dict[int, dict[str, Any]]) -> Iterator[tuple[st
                 yield job.id_of(k), model, job.absolute(job.belief.deviation, model)
 
 
-def _begin(job: RefineJob, made_from: dict[str, Any]) -> dict[int, dict[str, Any]]:
+def _begin(job: Refining, made_from: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """What an interrupted refining of the very same samples left whole."""
     mark = job.place / MADE_FROM
     with contextlib.suppress(OSError):
@@ -132,6 +167,6 @@ def _begin(job: RefineJob, made_from: dict[str, Any]) -> dict[int, dict[str, Any
     return {}
 
 
-def _whole(job: RefineJob, row: dict[str, Any]) -> bool:
+def _whole(job: Refining, row: dict[str, Any]) -> bool:
     path = job.result(row["row"])
     return path.is_file() and digest(path) == row["sha256"]
