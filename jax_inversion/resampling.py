@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from functools import cache
 from typing import overload
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from .arrays import EXACT
 
 Vector = Float[np.ndarray, "_"]
 Matrix = Float[np.ndarray, "_ _"]
@@ -66,7 +67,7 @@ def resize(
         return x @ fields @ z.T
     # velocities need their digits: a GPU's default precision has three
     x, z = jnp.asarray(x, fields.dtype), jnp.asarray(z, fields.dtype)
-    return jnp.einsum("Xx,...xz,Zz->...XZ", x, fields, z, precision=jax.lax.Precision.HIGHEST)
+    return jnp.einsum("Xx,...xz,Zz->...XZ", x, fields, z, precision=EXACT)
 
 
 def cell_means(fields: Iterable[Float[np.ndarray, "x depth"]], shape: tuple[int, int]) -> Float[np.ndarray, "n X Z"]:

@@ -7,13 +7,12 @@ with depth reflects long waves well. Division by the wavelet's amplitude spectru
 from dataclasses import dataclass
 from typing import Literal, cast
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy import fft, special
 
-from ..arrays import Gathers
+from ..arrays import EXACT, Gathers
 from ..errors import UserError
 from ..survey import Survey
 
@@ -52,7 +51,7 @@ class Whitening:
     def filtered(self, difference: Gathers) -> Float[Array, "*batch shot time receiver"]:
         """Differences to the background, whitened."""
         operator = jnp.asarray(self.operator / np.float32(self.scale))
-        return jnp.einsum("ij,...jr->...ir", operator, difference, precision=jax.lax.Precision.HIGHEST)
+        return jnp.einsum("ij,...jr->...ir", operator, difference, precision=EXACT)
 
     def __call__(self, gathers: Gathers) -> Float[Array, "*batch shot time receiver"]:
         return self.filtered(self.difference(gathers))

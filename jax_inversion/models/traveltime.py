@@ -9,13 +9,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from ..arrays import Gathers, Velocity
+from ..arrays import EXACT, Gathers, Velocity
 from ..errors import UserError
 from ..ranges import Count, Fraction, Positive
 from ..resampling import averaging_matrix, interpolation_matrix
@@ -26,7 +25,6 @@ from .sequence import SequenceBlock
 
 InTime: TypeAlias = Float[Array, "batch column time"]
 
-HIGHEST = jax.lax.Precision.HIGHEST  # velocities need their digits: a GPU's default has three
 SPAN = 1.2  # two-way time that tokens cover, in durations of the record: the slowest sections end later than it does
 CENTRE, SPREAD = math.log(2.5), 0.3  # of log velocity in km/s, as the network sees it
 
@@ -132,7 +130,7 @@ class Traveltime(nn.Module):
     def in_time(self, velocity: Velocity) -> tuple[InTime, InTime]:
         """Log velocity every ``head_s`` of a model (batch, x, depth), and the share of each interval that it covers."""
         across = jnp.asarray(averaging_matrix(velocity.shape[1], self.columns))
-        columns = jnp.einsum("cx,bxz->bcz", across, velocity, precision=HIGHEST)
+        columns = jnp.einsum("cx,bxz->bcz", across, velocity, precision=EXACT)
         count = self.tokens * round(self.token_s / self.head_s)
         return time_depth.to_time(columns, self._cell_m(velocity.shape[2]), self.head_s, count)
 
@@ -142,7 +140,7 @@ class Traveltime(nn.Module):
         bounded = jnp.clip(jnp.exp(log_velocity), self.survey.v_min_km_s, self.survey.v_max_km_s)
         columns = time_depth.to_depth(bounded, self.head_s, self._cell_m(nz), nz)
         across = jnp.asarray(interpolation_matrix(self.columns, nx))
-        return jnp.einsum("xc,bcz->bxz", across, columns, precision=HIGHEST)
+        return jnp.einsum("xc,bcz->bxz", across, columns, precision=EXACT)
 
     def reference(self) -> Velocity:
         """The base where none is given: one (1, x, depth) model whose velocity rises linearly with depth."""

@@ -23,6 +23,7 @@ from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
 
+from ..arrays import EXACT
 from . import cpml, stencil
 from .layout import Acquisition, Layer, Layout, Medium
 
@@ -114,7 +115,7 @@ class Leapfrog:
         foot = self.layout.foot
         for n, field in zip((3 * i, 3 * i + 1, 3 * i + 2), fields[:3], strict=True):
             above = self.inside(field)[..., :foot]
-            term = jnp.einsum("...sXZ,sX,Z->", above, self.ends.source_x, self.ends.source_z[:foot])
+            term = jnp.einsum("...sXZ,sX,Z->", above, self.ends.source_x, self.ends.source_z[:foot], precision=EXACT)
             terms = lax.dynamic_update_index_in_dim(terms, term * self.square, n, 0)
         return terms
 
@@ -130,7 +131,7 @@ def _apart(absorb: Callable, u: Array, memory: cpml.Memory, layer: Layer, layout
 def heard(field: Float[Array, "*batch X Z"], ends: Acquisition, layout: Layout) -> Float[Array, "*batch column"]:
     """A field at the receivers' depth, in the columns that they touch."""
     columns, rows = layout.record_slab
-    return jnp.einsum("...Z,Z->...", field[..., columns, rows], ends.receiver_z[rows])
+    return jnp.einsum("...Z,Z->...", field[..., columns, rows], ends.receiver_z[rows], precision=EXACT)
 
 
 def _spread(line: Float[Array, "*batch X"], weights: Float[Array, " Z"], like: Array) -> Float[Array, "*batch X z"]:

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from ..arrays import Velocity
+from ..arrays import EXACT, Velocity
 from ..survey import CHALLENGE_RUN, Reference, Survey
 from . import cpml, dispersion, stencil
 from .boundary import damping
@@ -177,7 +177,7 @@ def medium(velocity_km_s: Velocity, plan: Plan) -> Medium:
     x, z = (jnp.asarray(a, velocity_km_s.dtype) for a in plan.grid.resampling)
     given = 1e-6 / velocity_km_s**2
     least = lax.stop_gradient(jnp.min(given, axis=(-2, -1), keepdims=True))
-    m = jnp.maximum(jnp.einsum("Xx,...xz,Zz->...XZ", x, given, z), _LEAST * least)
+    m = jnp.maximum(jnp.einsum("Xx,...xz,Zz->...XZ", x, given, z, precision=EXACT), _LEAST * least)
     damp = jnp.asarray(plan.damping, m.dtype)
     lag_s = plan.reference.dt_s / 2 if plan.reference else 0.0
     return Medium(m + jnp.expand_dims(damp * lag_s, tuple(range(m.ndim - 2))), damp)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Shaped
 
-from ..arrays import Gathers, Velocity
+from ..arrays import EXACT, Gathers, Velocity
 from ..errors import UserError
 from ..survey import CHALLENGE_RUN, Reference, Survey
 from . import stencil
@@ -163,7 +163,8 @@ def source_terms(plan: Plan, wavelet: Array | np.ndarray | None, dtype: jnp.dtyp
     if wavelet is None:
         return jnp.asarray(plan.ricker[1], dtype)
     forth, back = (jnp.asarray(matrix, dtype) for matrix in plan.source_matrices)
-    return back @ (forth @ jnp.asarray(wavelet, dtype))
+    exact = partial(jnp.matmul, precision=EXACT)
+    return exact(back, exact(forth, jnp.asarray(wavelet, dtype)))
 
 
 def spectra_of(
@@ -171,8 +172,8 @@ def spectra_of(
 ) -> Float[Array, "part *batch shot receiver"]:
     """A record at the receivers' positions, without its time dispersion: a linear map."""
     weights = plan.receiver_weights[0][:, plan.layout.record_slab[0]]
-    traces = jnp.einsum("n...sX,RX->n...sR", record, jnp.asarray(weights, record.dtype))
-    return jnp.tensordot(jnp.asarray(plan.trace_matrices[0], record.dtype), traces, 1)
+    traces = jnp.einsum("n...sX,RX->n...sR", record, jnp.asarray(weights, record.dtype), precision=EXACT)
+    return jnp.tensordot(jnp.asarray(plan.trace_matrices[0], record.dtype), traces, 1, precision=EXACT)
 
 
 def sampled(
@@ -180,7 +181,7 @@ def sampled(
 ) -> Float[Array, "*batch shot time receiver"]:
     """Spectra at the survey's times: a linear map."""
     waves = jnp.asarray(plan.trace_matrices[1], spectra.dtype)
-    return jnp.moveaxis(jnp.tensordot(waves, spectra, 1), 0, -2)
+    return jnp.moveaxis(jnp.tensordot(waves, spectra, 1, precision=EXACT), 0, -2)
 
 
 def whatever_the_model(
@@ -188,7 +189,9 @@ def whatever_the_model(
 ) -> Float[Array, "shot time receiver"]:
     """What gathers hold besides the wavefield on the grid: the near field, and the background's correction."""
     like = partial(jnp.asarray, dtype=dtype)
-    same = jnp.einsum("t,sR->stR", like(plan.ricker[0] if wavelet is None else wavelet), like(plan.near_field))
+    same = jnp.einsum(
+        "t,sR->stR", like(plan.ricker[0] if wavelet is None else wavelet), like(plan.near_field), precision=EXACT
+    )
     return same if correction is None else same + like(correction)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..arrays import Gathers
+from ..arrays import EXACT, Gathers
 from ..data import whiten
 from ..data.preprocess import PreprocessConfig
 from ..survey import Survey
@@ -85,12 +85,12 @@ def band(
 
 def filtered(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:
     """Each trace whitened."""
-    return jnp.einsum("ij,sjr->sir", jnp.asarray(band.operator), jnp.asarray(traces))
+    return jnp.einsum("ij,sjr->sir", jnp.asarray(band.operator), jnp.asarray(traces), precision=EXACT)
 
 
 def filtered_transposed(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:
     """The transpose of ``filtered``."""
-    return jnp.einsum("ij,sir->sjr", jnp.asarray(band.operator), jnp.asarray(traces))
+    return jnp.einsum("ij,sir->sjr", jnp.asarray(band.operator), jnp.asarray(traces), precision=EXACT)
 
 
 def misfits(band: Band, observed: Observed, residual: Gathers) -> Misfits:

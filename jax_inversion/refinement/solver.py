@@ -18,12 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..arrays import Velocity
+from ..arrays import EXACT, Velocity
 from ..physics import SimulatorConfig, linearize, simulate
 from ..resampling import resize
 from ..survey import Survey
 from .objective import Band, Misfits, Observed, filtered, filtered_transposed, misfits
 
+_exact = partial(jnp.matmul, precision=EXACT)
 HALVINGS = 4  # of a step that does not lower the objective
 Numbers = Float[Array, " cells"]
 Factor = Float[Array, "cells cells"]
@@ -47,7 +48,7 @@ def refined(
 ) -> Velocity:
     """The corrected model (x, depth), within the survey's bounds."""
     start = jnp.asarray(start_km_s)
-    correction = resize((factor @ w).reshape(shape), (start.shape[0], start.shape[1]))
+    correction = resize(_exact(factor, w).reshape(shape), (start.shape[0], start.shape[1]))
     return jnp.clip(start * jnp.exp(correction), survey.v_min_km_s, survey.v_max_km_s)
 
 
@@ -92,7 +93,7 @@ def gauss_newton(
     downhill = back(residual) - w
     vectors, tridiagonal = lanczos(lambda p: back(filtered(band, jvp(to_model(p)))), downhill, products)
     inverse = jnp.linalg.solve(tridiagonal + jnp.eye(products), jnp.zeros(products).at[0].set(1.0))
-    direction = vectors.T @ (inverse * jnp.linalg.norm(downhill))
+    direction = _exact(vectors.T, inverse * jnp.linalg.norm(downhill))
     before = objective(w, residual)
 
     def worse(trial: tuple) -> Array:
@@ -121,7 +122,7 @@ def lanczos(product, start: Numbers, count: int) -> tuple[Float[Array, "k cells"
         image = product(vectors[k])
         left = image
         for _ in range(2):  # twice is enough: Parlett 1998, section 6.9
-            left = left - vectors.T @ (vectors @ left)
+            left = left - _exact(vectors.T, _exact(vectors, left))
         size = jnp.linalg.norm(left)
         following = jnp.where(size > 1e-6 * jnp.linalg.norm(image), left / jnp.maximum(size, 1e-30), 0.0)
         return vectors.at[k + 1].set(following, mode="drop"), applied.at[k].set(image)
@@ -129,7 +130,7 @@ def lanczos(product, start: Numbers, count: int) -> tuple[Float[Array, "k cells"
     first = start / jnp.maximum(jnp.linalg.norm(start), 1e-30)
     vectors = jnp.zeros((count, start.size), start.dtype).at[0].set(first)
     vectors, applied = jax.lax.fori_loop(0, count, next_one, (vectors, jnp.zeros_like(vectors)))
-    among = vectors @ applied.T
+    among = _exact(vectors, applied.T)
     return vectors, (among + among.T) / 2
 
 
@@ -139,6 +140,6 @@ def deviation(prior: Factor, step: Step, shape: tuple[int, int]) -> Float[Array,
     Directions that they do not reach keep the prior's.
     """
     values, rotation = jnp.linalg.eigh(step.tridiagonal)
-    known = prior @ (step.vectors.T @ rotation)
+    known = _exact(prior, _exact(step.vectors.T, rotation))
     variance = (prior**2).sum(1) - (known**2 * (values / (1 + values))[None]).sum(1)
     return jnp.sqrt(jnp.maximum(variance, 0.0)).reshape(shape)

@@ -1,0 +1,86 @@
+"""What XLA is given for a CUDA device, read without one: products whose digits count keep them there.
+
+A GPU rounds the factors of float32 products to TF32's three digits unless each is told not to.
+"""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from physics_tiny import TINY, model
+
+from jax_inversion import physics
+from jax_inversion.data import whiten
+from jax_inversion.data.preprocess import PreprocessConfig
+from jax_inversion.models import TraveltimeConfig
+from jax_inversion.physics import SimulatorConfig
+from jax_inversion.refinement import solver
+from jax_inversion.refinement.objective import Observed, band
+
+SIMULATOR = {"spacing_m": 20.0, "reference": None}
+VELOCITY = model()
+GATHERS = np.zeros(TINY.gathers_shape, np.float32)
+
+
+def for_cuda(function, *arguments) -> str:
+    """StableHLO of ``function`` on a CUDA device."""
+    return jax.jit(function).trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
+
+
+def products(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "stablehlo.dot_general" in line or "stablehlo.convolution" in line]
+
+
+def refining():
+    fitted = np.ones(TINY.shots, np.float32)
+    observed = Observed(VELOCITY, GATHERS + 1e-3, GATHERS, fitted)
+    widest = band(TINY, observed, PreprocessConfig(), 10.0, 0.01, 10.0)
+    simulator = SimulatorConfig(spacing_m=20.0, reference_spacing_m=10.0, reference_dt_s=1e-3)
+    fixed = {"shape": (6, 8), "survey": TINY, "simulator": simulator, "products": 2}
+    return (
+        partial(solver.gauss_newton, **fixed),
+        observed,
+        widest,
+        np.eye(48, dtype=np.float32),
+        np.zeros(48, np.float32),
+    )
+
+
+def whitening():
+    operator = np.eye(TINY.nt, dtype=np.float32)
+    return whiten.Whitening(operator, GATHERS, 1.0).filtered, GATHERS
+
+
+simulate = partial(physics.simulate, survey=TINY, **SIMULATOR)
+CASES = {
+    "simulate": (simulate, VELOCITY),
+    "with a wavelet": (lambda v, w: simulate(v, wavelet=w), VELOCITY, np.ones(TINY.nt, np.float32)),
+    "cpml": (partial(simulate, boundary="cpml"), VELOCITY),
+    "gradient": (jax.grad(lambda v: jnp.square(simulate(v)).sum()), VELOCITY),
+    "linearised": (lambda v: physics.linearize(v, TINY, **SIMULATOR)[1](v), VELOCITY),
+    "transposed": (lambda v, g: physics.linearize(v, TINY, **SIMULATOR)[2](g), VELOCITY, GATHERS),
+    "refining": refining(),
+    "whitening": whitening(),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_product_keeps_its_digits_on_a_gpu(case):
+    found = products(for_cuda(*CASES[case]))
+    assert found and not [line for line in found if "precision = [HIGHEST, HIGHEST]" not in line]
+
+
+def test_a_network_keeps_them_between_time_and_depth_only():
+    network = TraveltimeConfig(columns=4, width=8, heads=2, layers=1).build(TINY)
+    variables = jax.eval_shape(network.init, jax.random.key(0), GATHERS[None], np.zeros(TINY.shots, np.float32))
+    text = for_cuda(network.apply, variables, GATHERS[None], np.zeros(TINY.shots, np.float32))
+    exact = [line for line in products(text) if "HIGHEST" in line]
+    assert 0 < len(exact) < len(products(text))
+
+
+def test_nothing_leaves_the_device_on_its_way():
+    text = for_cuda(*CASES["gradient"]) + for_cuda(*CASES["refining"])
+    assert not re.findall(r"custom_call @(?!Sharding|\w*cu\w*)\S*callback\S*", text)
