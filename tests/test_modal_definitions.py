@@ -152,7 +152,7 @@ def test_one_option_chooses_the_cards_and_says_what_stays_idle():
     output = python(code, SPEED_GPU="H100:2, L40S")
     assert output.startswith("[('H100', 2), ('L40S', 1)]")
     assert "SPEED_GPU" in output.splitlines()[0], "containers price what they run on"
-    assert "note: H100:2: training and inference use one GPU" in output
+    assert "note: H100:2: training spreads members and batch over a machine's GPUs" in output
     with pytest.raises(UserError, match="H100:none"):
         machines.gpu_list("H100:none")
 

@@ -112,7 +112,10 @@ def idle_gpus(gpus: Sequence[str]) -> str:
     several = [gpu for gpu in gpus if int(gpu.partition(":")[2] or 1) > 1]
     if not several:
         return ""
-    return f"note: {several[0]}: training and inference use one GPU of a machine; the others are billed and stand idle"
+    return (
+        f"note: {several[0]}: training spreads members and batch over a machine's GPUs, as far as their numbers divide; "
+        "prediction uses one, the others are billed and stand idle"
+    )
 
 
 def about_cards(gpus: Sequence[str]) -> list[str]:

@@ -1,9 +1,10 @@
 """From a configuration and a store to the functions that train."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
@@ -14,6 +15,7 @@ from ..data.inputs import Inputs
 from ..resampling import resize
 from ..survey import Survey
 from . import optimiser
+from .devices import Device, Spread
 from .samples import coarse_shape
 from .state import TrainState, create
 from .step import Batch, Metrics, Training, make_step, stream
@@ -23,10 +25,11 @@ from .validation import make_validation
 @dataclass(frozen=True)
 class Parts:
     """``initial()`` makes the state at step 0; ``step`` and ``validate`` are those of ``step.py``; ``rate`` is the
-    learning rate of an update, that of the preset's own members.
+    learning rate of an update, that of the preset's own members; ``spread`` says which devices compute what.
     """
 
     groups: ensemble.Groups
+    spread: Spread
     initial: Callable[[], TrainState]
     step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
     validate: Callable[..., Any]
@@ -54,11 +57,12 @@ def assemble(
     steps: int,
     base_shapes: Mapping[str, tuple[int, int]] | None = None,
     truth_shape: tuple[int, int] | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> Parts:
     """The parts of a run of ``steps`` batches.
 
     ``base_shapes`` are the (gx, gz) of the baselines that networks correct, by name; ``truth_shape`` the (x, depth) of
-    the models that they are validated on, where these are not on the survey's own cells.
+    the models that they are validated on, where these are not on the survey's own cells. ``devices``: all unless given.
     """
     settings, survey = config.train, inputs.survey
     updates, own = -(-steps // settings.accumulate), config.groups
@@ -92,10 +96,13 @@ def assemble(
         return create(variables, optimisers, logits, averaged)
 
     validated = groups(config, survey, truth_shape)
+    spread = Spread.over(validated, settings.batch_size, devices)
+    placed = None if spread.is_one else spread.state(jax.eval_shape(initial))
     return Parts(
         groups=validated,
+        spread=spread,
         initial=initial,
-        step=make_step(settings.seed, settings.accumulate, trainings, inputs),
+        step=make_step(settings.seed, settings.accumulate, trainings, inputs, placed),
         validate=make_validation(config.loss, validated, logits, inputs),
         rate=next(iter(rates.values())),
     )

@@ -103,6 +103,7 @@ class Training:
             self.state, meta, position = found
             self.done, self.metrics = meta.step, meta.metrics
             self.data.set_state(position)
+        self.state = self.parts.spread.put(self.state)
         self.saver = Saver(run, None if base is None else base.arrays, self.done, on_checkpoint)
         self.watch, self.saved = Watch(run, self.store.ids, self._kept), time.monotonic()
 
@@ -115,12 +116,14 @@ class Training:
             Progress(self.total * self.size, "training", initial=self.done * self.size) as self.progress,
             self.saver,
         ):
+            if not self.parts.spread.is_one:
+                log.info("%s: training on %s", self.run, self.parts.spread)
             if self.done:
                 log.info("%s: going on after step %d of %d", self.run, self.done, self.total)
             while self.done < self.total:
                 begun, batch = time.monotonic(), next(self.data)
                 index = batch.pop("index")
-                self.state, metrics = self.parts.step(self.state, batch)
+                self.state, metrics = self.parts.step(self.state, self.parts.spread.batch(batch))
                 self.done += 1
                 self._show(self.watch.add(self.done, index, metrics, begun))
                 self.saver.check()

@@ -45,7 +45,7 @@ class Training:
 
 
 def make_step(
-    seed: int, accumulate: int, trainings: Sequence[Training], inputs: Inputs
+    seed: int, accumulate: int, trainings: Sequence[Training], inputs: Inputs, placed: Any = None
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The jitted ``step(state, batch) -> (state, metrics)``; the state that goes in is used up.
 
@@ -53,6 +53,7 @@ def make_step(
     normalised, ``velocity`` (member, batch, x, depth), and for each base that networks correct ``base/<its name>``
     (member, batch, gx, gz). Metrics have one value a member: every term of the loss, NaN where its group lacks it,
     ``loss``, ``grad_norm`` (before clipping) and ``finite``. ``accumulate``: batches whose gradients make an update.
+    ``placed``: where the leaves of the new state lie, where there are several devices.
     """
     updates = [
         _make_update(seed + k * GROUP_SEED, accumulate, training, inputs) for k, training in enumerate(trainings)
@@ -73,7 +74,7 @@ def make_step(
         whole = {field: value or None if field == "ema" else value for field, value in new.items()}
         return dataclasses.replace(state, step=state.step + 1, **whole), _side_by_side(metrics)
 
-    return jax.jit(step, donate_argnames="state")
+    return jax.jit(step, donate_argnames="state", out_shardings=None if placed is None else (placed, None))
 
 
 def _make_update(seed: int, accumulate: int, training: Training, inputs: Inputs) -> Callable[..., Any]:

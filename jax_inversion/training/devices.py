@@ -1,0 +1,75 @@
+"""Members and batches spread over devices: one program, partitioned by XLA along a mesh with the axes member and batch.
+
+Nothing else knows how many devices there are. A member's whole state lies where the member is computed, so members need
+no communication; the batch axis has its sums over devices put in by XLA, those of batch norms among them. Random draws
+are those of one device: JAX's default keys do not depend on the layout.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ..ensemble import Groups
+from .state import OF_GROUPS, TrainState
+
+Device: TypeAlias = Any  # JAX's own, which is made at run time
+MEMBER, BATCH = "member", "batch"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """``members`` times ``batches`` devices. With one device nothing is placed anywhere."""
+
+    members: int
+    batches: int
+    devices: tuple[Device, ...]
+
+    @classmethod
+    def over(cls, groups: Groups, batch_size: int, devices: Sequence[Device] | None = None) -> "Spread":
+        """Over as many of the devices (all, unless given) as divide members and batch. Members of several groups, which
+        are programs of their own, share all devices.
+        """
+        found = tuple(jax.local_devices() if devices is None else devices)
+        members = math.gcd(groups[0].members, len(found)) if len(groups) == 1 else 1
+        batches = math.gcd(batch_size, len(found) // members)
+        return cls(members, batches, found[: members * batches])
+
+    def __str__(self) -> str:
+        return f"{len(self.devices)} devices: {self.members} x {self.batches} (members x parts of a batch)"
+
+    @property
+    def is_one(self) -> bool:
+        return len(self.devices) == 1
+
+    def state(self, like: TrainState) -> Any:
+        """Where each leaf of a state lies, of the structure of ``like``; None for one device."""
+        if self.is_one:
+            return None
+        along, everywhere = self._place(MEMBER), self._place()
+        parts = {name: jax.tree.map(lambda _: along, getattr(like, name)) for name in OF_GROUPS}
+        rest = {"step": everywhere, "logits": everywhere}
+        rest["logits_opt_state"] = jax.tree.map(lambda _: everywhere, like.logits_opt_state)
+        return TrainState(**parts, **rest)
+
+    def put(self, state: TrainState) -> TrainState:
+        """A state where its members are computed."""
+        return state if self.is_one else jax.device_put(state, self.state(state))
+
+    def batch(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+        """A training batch, leaves (member, batch, ...), each part where it is used."""
+        if self.is_one:
+            return batch
+        return {name: jax.device_put(array, self._place(MEMBER, BATCH)) for name, array in batch.items()}
+
+    @cached_property
+    def _mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices).reshape(self.members, self.batches), (MEMBER, BATCH))
+
+    def _place(self, *axes: str) -> NamedSharding:
+        return NamedSharding(self._mesh, PartitionSpec(*axes))
