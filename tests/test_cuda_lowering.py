@@ -16,6 +16,7 @@ from jax_inversion import physics
 from jax_inversion.data import whiten
 from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.models import TraveltimeConfig
+from jax_inversion.models.convolution import convolve
 from jax_inversion.physics import SimulatorConfig
 from jax_inversion.refinement import solver
 from jax_inversion.refinement.objective import Observed, band
@@ -79,6 +80,18 @@ def test_a_network_keeps_them_between_time_and_depth_only():
     text = for_cuda(network.apply, variables, GATHERS[None], np.zeros(TINY.shots, np.float32))
     exact = [line for line in products(text) if "HIGHEST" in line]
     assert 0 < len(exact) < len(products(text))
+
+
+def test_members_convolutions_are_not_grouped():
+    """As ensembles use them: a gradient of a sum over members that vmap put side by side."""
+
+    def loss(kernels, x):
+        return jnp.square(jax.vmap(convolve, in_axes=(None, 0))(x, kernels)).sum()
+
+    x, kernels = np.zeros((2, 8, 4, 3), np.float32), np.zeros((3, 5, 5, 3, 4), np.float32)
+    text = for_cuda(jax.grad(loss, argnums=(0, 1)), kernels, x)
+    assert text.count("stablehlo.convolution") >= 3 * 3 and "feature_group_count = 3" not in text
+    assert "batch_group_count = 3" not in text
 
 
 def test_nothing_leaves_the_device_on_its_way():

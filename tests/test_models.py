@@ -204,3 +204,20 @@ def test_patches_know_rows_from_columns():
     x = jnp.arange(6.0).reshape(1, 2, 3, 1)
     np.testing.assert_array_equal(to_patches(x, 2, 1)[0, 0], [[0, 3], [1, 4], [2, 5]])
     np.testing.assert_array_equal(to_patches(x, 1, 2)[0, :, 1], [[2, 0], [5, 0]])  # padded with zeros
+
+
+def test_convolutions_of_members_are_those_of_each_alone():
+    """XLA's own, as other devices than a CPU use it, forward and backward."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 2, 8, 5, 4)).astype(np.float32)
+    kernels = rng.standard_normal((3, 3, 3, 4, 6)).astype(np.float32)
+
+    def loss(one):
+        return lambda x, kernel: jnp.sum(jnp.sin(one(x, kernel)))
+
+    together = jax.grad(lambda x, k: jax.vmap(loss(convolution))(x, k).sum(), argnums=(0, 1))(x, kernels)
+    apart = [jax.grad(loss(banded_products), argnums=(0, 1))(x[i], kernels[i]) for i in range(3)]
+    for found, expected in zip(together, zip(*apart, strict=True), strict=True):
+        np.testing.assert_allclose(found, np.stack(expected), rtol=1e-4, atol=1e-4)
+    shared = jax.vmap(convolution, in_axes=(None, 0))(x[0], kernels)
+    np.testing.assert_allclose(shared[1], banded_products(x[0], kernels[1]), rtol=1e-4, atol=1e-4)

@@ -113,7 +113,7 @@ def idle_gpus(gpus: Sequence[str]) -> str:
     if not several:
         return ""
     return (
-        f"note: {several[0]}: training spreads members and batch over a machine's GPUs, as far as their numbers divide; "
+        f"note: {several[0]}: training spreads members and batch over a machine's GPUs, where numbers divide; "
         "prediction uses one, the others are billed and stand idle"
     )
 
