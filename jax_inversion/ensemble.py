@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from .arrays import Gathers, Velocity
 
@@ -61,13 +61,14 @@ def apply_in_training(
     network: Variables,
     gathers: Gathers,
     source_x: Sources,
-    key: PRNGKeyArray,
+    keys: Shaped[Array, " member"],
     base: Velocity | None = None,
 ) -> tuple[Members, Variables]:
-    """Each of a group's members on its own (member, batch, ...) data: velocity (member, batch, x, depth) km/s.
+    """Each of a group's members, or of those on one device, on its own (member, batch, ...) data: velocity (member,
+    batch, x, depth) km/s.
 
-    ``network`` has the group's ``params`` and ``batch_stats``. With dropout, for which ``key`` is split over the
-    members, and with the changed collections: ``batch_stats``, and what the network has to say besides.
+    ``network`` has the members' ``params`` and ``batch_stats``. With dropout, for which there are ``keys``, and with
+    the changed collections: ``batch_stats``, and what the network has to say besides.
     """
 
     def member(network: Variables, gathers: Gathers, base: Velocity | None, key: PRNGKeyArray) -> Any:
@@ -75,7 +76,6 @@ def apply_in_training(
             network, gathers, source_x, base, train=True, rngs={"dropout": key}, mutable=["batch_stats", "in_time"]
         )
 
-    keys = jax.random.split(key, group.members)
     velocity, changed = jax.vmap(member)(network, gathers, base, keys)
     return velocity, {"batch_stats": {}, **changed}
 

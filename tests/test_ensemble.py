@@ -29,7 +29,7 @@ init = jit(lambda key: ensemble.init(GROUPS, key, GATHERS[0], SOURCE_X, {"profil
 
 
 def trained(network, gathers, key):
-    velocity, changed = ensemble.apply_in_training(GROUPS[0], network, gathers, SOURCE_X, key)
+    velocity, changed = ensemble.apply_in_training(GROUPS[0], network, gathers, SOURCE_X, jax.random.split(key, 3))
     return velocity, changed["batch_stats"]
 
 
@@ -86,7 +86,8 @@ def test_members_are_independent(variables):
     def slope(params):
         def loss_of_first(params):
             own = network(variables) | {"params": params}
-            velocity, _ = ensemble.apply_in_training(GROUPS[0], own, GATHERS, SOURCE_X, jax.random.key(0))
+            keys = jax.random.split(jax.random.key(0), 3)
+            velocity, _ = ensemble.apply_in_training(GROUPS[0], own, GATHERS, SOURCE_X, keys)
             return (velocity[0] ** 2).mean()
 
         return jax.grad(loss_of_first)(params)

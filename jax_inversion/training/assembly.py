@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
@@ -97,12 +96,11 @@ def assemble(
 
     validated = groups(config, survey, truth_shape)
     spread = Spread.over(validated, settings.batch_size, devices)
-    placed = None if spread.is_one else spread.state(jax.eval_shape(initial))
     return Parts(
         groups=validated,
         spread=spread,
         initial=initial,
-        step=make_step(settings.seed, settings.accumulate, trainings, inputs, placed),
+        step=make_step(settings.seed, settings.accumulate, trainings, inputs, None if spread.is_one else spread),
         validate=make_validation(config.loss, validated, logits, inputs),
         rate=next(iter(rates.values())),
     )

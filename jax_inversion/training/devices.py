@@ -6,8 +6,8 @@ are those of one device: JAX's default keys do not depend on the layout.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -47,19 +47,28 @@ class Spread:
     def is_one(self) -> bool:
         return len(self.devices) == 1
 
-    def state(self, like: TrainState) -> Any:
-        """Where each leaf of a state lies, of the structure of ``like``; None for one device."""
-        if self.is_one:
-            return None
+    @property
+    def states(self) -> TrainState:
+        """Where a state's parts lie; a part's place is that of all its leaves."""
         along, everywhere = self._place(MEMBER), self._place()
-        parts = {name: jax.tree.map(lambda _: along, getattr(like, name)) for name in OF_GROUPS}
-        rest = {"step": everywhere, "logits": everywhere}
-        rest["logits_opt_state"] = jax.tree.map(lambda _: everywhere, like.logits_opt_state)
-        return TrainState(**parts, **rest)
+        rest = {"step": everywhere, "logits": everywhere, "logits_opt_state": everywhere}
+        return TrainState(**dict.fromkeys(OF_GROUPS, along), **rest)
 
     def put(self, state: TrainState) -> TrainState:
         """A state where its members are computed."""
-        return state if self.is_one else jax.device_put(state, self.state(state))
+        if self.is_one:
+            return state
+        parts = {f.name: jax.device_put(getattr(state, f.name), getattr(self.states, f.name)) for f in fields(state)}
+        return TrainState(**parts)
+
+    def member_by_member(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        """A group's ``update(own, step, batch, keys)``, with each device computing its own members only."""
+        along, whole = PartitionSpec(MEMBER), PartitionSpec()
+        # without check_vma: JAX 0.10's searchsorted does not pass the check
+        return jax.shard_map(
+            update, mesh=self._mesh, in_specs=(along, whole, along, along), out_specs=(along, along),
+            axis_names={MEMBER}, check_vma=False,
+        )  # fmt: skip
 
     def batch(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         """A training batch, leaves (member, batch, ...), each part where it is used."""

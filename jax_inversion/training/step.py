@@ -17,6 +17,7 @@ from ..data.augment import augment
 from ..data.inputs import Inputs
 from ..ensemble import Group
 from ..resampling import resize
+from .devices import Spread
 from .samples import bases_in
 from .state import OF_GROUPS, TrainState
 
@@ -45,7 +46,7 @@ class Training:
 
 
 def make_step(
-    seed: int, accumulate: int, trainings: Sequence[Training], inputs: Inputs, placed: Any = None
+    seed: int, accumulate: int, trainings: Sequence[Training], inputs: Inputs, spread: Spread | None = None
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The jitted ``step(state, batch) -> (state, metrics)``; the state that goes in is used up.
 
@@ -53,20 +54,21 @@ def make_step(
     normalised, ``velocity`` (member, batch, x, depth), and for each base that networks correct ``base/<its name>``
     (member, batch, gx, gz). Metrics have one value a member: every term of the loss, NaN where its group lacks it,
     ``loss``, ``grad_norm`` (before clipping) and ``finite``. ``accumulate``: batches whose gradients make an update.
-    ``placed``: where the leaves of the new state lie, where there are several devices.
+    ``spread`` says which devices compute what, where there are several.
     """
-    updates = [
-        _make_update(seed + k * GROUP_SEED, accumulate, training, inputs) for k, training in enumerate(trainings)
-    ]
+    updates = [_make_update(accumulate, training, inputs) for training in trainings]
+    if spread is not None:
+        updates = [spread.member_by_member(update) for update in updates]
     places = ensemble.parts([training.group for training in trainings])
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         new: dict[str, dict[str, Any]] = {name: {} for name in OF_GROUPS}
         metrics: list[Metrics] = []
-        for training, update in zip(trainings, updates, strict=True):
+        for k, (training, update) in enumerate(zip(trainings, updates, strict=True)):
             name = training.group.name
             own = {field: (getattr(state, field) or {}).get(name) for field in OF_GROUPS}
-            changed, figures = update(own, state.step, {key: array[places[name]] for key, array in batch.items()})
+            theirs = {key: array[places[name]] for key, array in batch.items()}
+            changed, figures = update(own, state.step, theirs, _keys(seed + k * GROUP_SEED, state.step, theirs))
             metrics.append(figures)
             for field, value in changed.items():
                 if value is not None:
@@ -74,19 +76,30 @@ def make_step(
         whole = {field: value or None if field == "ema" else value for field, value in new.items()}
         return dataclasses.replace(state, step=state.step + 1, **whole), _side_by_side(metrics)
 
-    return jax.jit(step, donate_argnames="state", out_shardings=None if placed is None else (placed, None))
+    return jax.jit(step, donate_argnames="state", out_shardings=None if spread is None else (spread.states, None))
 
 
-def _make_update(seed: int, accumulate: int, training: Training, inputs: Inputs) -> Callable[..., Any]:
-    """``update(own, step, batch) -> (own, metrics)`` of one group; ``own`` are its parts of the state, by field."""
+def _keys(seed: int, step: Array, batch: Batch) -> dict[str, Array]:
+    """All that a group's members draw from in a step, a key for each, and for each of its samples."""
+    members, size = batch["gathers"].shape[:2]
+    return {
+        "dropout": jax.random.split(stream(seed, "dropout", step), members),
+        "augmentation": jax.random.split(stream(seed, "augmentation", step), (members, size)),
+    }
+
+
+def _make_update(accumulate: int, training: Training, inputs: Inputs) -> Callable[..., Any]:
+    """``update(own, step, batch, keys) -> (own, metrics)`` of one group's members, or of some of them: they share
+    nothing. ``own`` are their parts of the state, by field; ``keys`` as ``_keys`` makes them.
+    """
     survey, config, optimiser, model = inputs.survey, training.config, training.optimiser, training.group.model
     source_x = models.source_x(survey)
     prepare = _preparation(config, inputs)
     bounds = survey.v_min_km_s, survey.v_max_km_s
 
-    def loss(params: Any, batch_stats: Any, step: Array, gathers: Array, velocity: Array, base: Array | None):
-        network, key = {"params": params, "batch_stats": batch_stats}, stream(seed, "dropout", step)
-        predicted, changed = ensemble.apply_in_training(training.group, network, gathers, source_x, key, base)
+    def loss(params: Any, batch_stats: Any, keys: Array, gathers: Array, velocity: Array, base: Array | None):
+        network = {"params": params, "batch_stats": batch_stats}
+        predicted, changed = ensemble.apply_in_training(training.group, network, gathers, source_x, keys, base)
         value, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, velocity)
         if config.loss.time:
             (found,) = changed["in_time"]["log_velocity"]
@@ -95,11 +108,13 @@ def _make_update(seed: int, accumulate: int, training: Training, inputs: Inputs)
         # Members share no parameter: the gradient of the sum is each member's own.
         return value.sum(), (changed["batch_stats"], {"loss": value, **terms})
 
-    def update(own: Mapping[str, Any], step: Array, batch: Batch) -> tuple[dict[str, Any], Metrics]:
-        prepared = prepare(stream(seed, "augmentation", step), batch, bases_in(batch).get(training.group.base))
+    def update(
+        own: Mapping[str, Any], step: Array, batch: Batch, keys: Mapping[str, Array]
+    ) -> tuple[dict[str, Any], Metrics]:
+        prepared = prepare(keys["augmentation"], batch, bases_in(batch).get(training.group.base))
         params = own["params"]
         slope = jax.value_and_grad(loss, has_aux=True)
-        (_, (batch_stats, metrics)), gradients = slope(params, own["batch_stats"], step, *prepared)
+        (_, (batch_stats, metrics)), gradients = slope(params, own["batch_stats"], keys["dropout"], *prepared)
         updates, opt_state = optimiser.update(gradients, own["opt_state"], params)
         params = optax.apply_updates(params, updates)
         norm = jax.vmap(optax.tree.norm)(gradients)
@@ -121,7 +136,7 @@ def _side_by_side(metrics: Sequence[Metrics]) -> Metrics:
 
 
 def _preparation(config: Config, inputs: Inputs) -> Callable[..., tuple[Any, Any, Any]]:
-    """``prepare(key, batch, base) -> (gathers, velocity, base)``: augmented, a key for each member and sample;
+    """``prepare(keys, batch, base) -> (gathers, velocity, base)``: augmented, a key for each member and sample;
     normalised.
     """
     survey = inputs.survey
@@ -130,8 +145,7 @@ def _preparation(config: Config, inputs: Inputs) -> Callable[..., tuple[Any, Any
     def one(key: Array, gathers: Array, velocity: Array, base: Array | None) -> tuple[Any, Any, Any]:
         return augment(key, gathers, velocity, inputs.std, survey.dt_s, settings, base)
 
-    def prepare(key: Array, batch: Batch, base: Array | None) -> tuple[Any, Any, Any]:
-        keys = jax.random.split(key, batch["gathers"].shape[:2])
+    def prepare(keys: Array, batch: Batch, base: Array | None) -> tuple[Any, Any, Any]:
         arrays = keys, inputs.residual(batch["gathers"]), batch["velocity"], base
         # The barrier: or noise is drawn again wherever it is used.
         gathers, velocity, base = jax.lax.optimization_barrier(jax.vmap(jax.vmap(one))(*arrays))
