@@ -226,6 +226,35 @@ def infer_chunk(asked: Any, start: int, stop: int) -> str:
         return submissions.infer_part(root, asked, start, stop)
 
 
+@app.function(**on(MACHINES["refine"]))
+def refine(
+    run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", overrides: str = "", chunk: int = 24
+) -> None:
+    """A run's predictions corrected by waveform inversion on several machines, --chunk samples each, then merged."""
+    with at_work("refine", "refining") as (root, refining):
+        asked, parts = refining.parts(root, run, checkpoint_name, data, overrides, chunk)
+    with endings.in_one_line():
+        pieces = []
+        for piece in refine_chunk.starmap([(asked, *part) for part in parts]):
+            pieces.append(piece)
+            print(f"refining: part {len(pieces)} of {len(parts)} is there", flush=True)
+        merge_refined.remote(asked, pieces)
+
+
+@app.function(**on(MACHINES["refine_chunk"]))
+def refine_chunk(asked: Any, start: int, stop: int) -> str:
+    """Some of the test samples on the cores of one machine; the path of the piece."""
+    with at_work("refine_chunk", "refining") as (root, refining):
+        return refining.refine_part(root, asked, start, stop, round(MACHINES["refine_chunk"].cpu))
+
+
+@app.function(**on(MACHINES["score"]))
+def merge_refined(asked: Any, pieces: list) -> None:
+    """One checked submission of the refined pieces."""
+    with at_work("merge_refined", "refining") as (root, refining):
+        refining.merge(root, asked, pieces)
+
+
 @app.function(**on(MACHINES["score"]))
 def merge(asked: Any, pieces: list) -> None:
     """One checked submission of the pieces."""

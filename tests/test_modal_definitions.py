@@ -19,9 +19,9 @@ from jax_inversion.remote import endings, machines, places, volume  # noqa: E402
 REPO = Path(__file__).resolve().parent.parent
 COMMANDS = (
     "main", "pipeline", "analyze_data", "prepare", "train", "train_sota_model", "resume", "generate_submission",
-    "generate_submission_from_checkpoint", "simulate", "infer_sharded", "score", "finish", "unpack",
+    "generate_submission_from_checkpoint", "simulate", "infer_sharded", "refine", "score", "finish", "unpack",
 )  # fmt: skip
-CONDUCTORS = ("pipeline", "simulate", "infer_sharded")
+CONDUCTORS = ("pipeline", "simulate", "infer_sharded", "refine")
 ON_GPU = (
     "train", "train_sota_model", "resume", "generate_submission", "generate_submission_from_checkpoint", "infer_chunk",
     "simulate_shard_gpu",

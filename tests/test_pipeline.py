@@ -19,6 +19,7 @@ from jax_inversion.refine import main as refine_main
 from jax_inversion.refine import refine
 from jax_inversion.refinement import calibration
 from jax_inversion.refinement.submission import rows_path
+from jax_inversion.remote import refining
 from jax_inversion.runs import Run
 from jax_inversion.score import main as score_main
 from jax_inversion.train import main as train_main
@@ -85,6 +86,30 @@ def test_refining_stops_with_its_budget_and_goes_on_to_the_same_models(first, tm
             np.testing.assert_array_equal(whole.read(sample_id, (12, 20)), refined.read(sample_id, (12, 20)))
     assert refine_main(["--ckpt", str(run.path), "--train.epochs", "2"]) == 2
     assert "only --infer.* and --refine.* can be changed here" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_parts_refined_on_several_machines_are_the_submission_of_one(first, tmp_path, capsys):
+    """What Modal's containers call, on a volume that is a folder."""
+    run, _ = first
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "demo").symlink_to(run.path)
+    (tmp_path / "samples").symlink_to(run.data)
+    refined = run.submission("best_epoch_1_refined")
+    with read_submission(refined) as submission:
+        before = {name: submission.read(name, (12, 20)) for name in submission.ids}
+    with pytest.raises(UserError, match=r"--overrides takes infer\.\* and refine\.\* here"):
+        refining.parts(tmp_path, "demo", "best", "samples", "train.epochs=2", 3)
+    asked, parts = refining.parts(tmp_path, "demo", "best", "samples", "", 3)
+    assert parts == [(0, 3), (3, 4)]
+    pieces = [refining.refine_part(tmp_path, asked, *part, workers=1) for part in parts]
+    assert pieces == [refining.refine_part(tmp_path, asked, *part, workers=1) for part in parts]  # none made again
+    refining.merge(tmp_path, asked, pieces)
+    assert "4 models refined; 2 parts merged" in capsys.readouterr().out
+    with read_submission(tmp_path / "results" / "demo" / refined.name) as submission:
+        for name, model in before.items():
+            np.testing.assert_allclose(submission.read(name, (12, 20)), model, rtol=1e-5)
+    assert len(json.loads(rows_path(refined).read_text())) == 4 and not run.pieces.exists()
 
 
 @pytest.mark.slow

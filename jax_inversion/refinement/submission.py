@@ -102,15 +102,20 @@ def predicted(predictor: Predictor, samples: Sequence[Sample], out: Path) -> Pat
 
 
 def refine_submission(
-    predictor: Predictor, samples: Sequence[Sample], out: Path, budget_s: float = np.inf
+    predictor: Predictor,
+    samples: Sequence[Sample],
+    out: Path,
+    budget_s: float = np.inf,
+    part_of: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Predict ``samples`` and refine them into ``out``, standard deviations beside it; what became of each.
 
     An interrupted one goes on. After ``budget_s`` the samples that are left come back as they were predicted, and the
-    same call later goes on with them. ``UserError`` for bad samples before any work.
+    same call later goes on with them. ``part_of`` is what the whole is made from that these are a part of.
+    ``UserError`` for bad samples before any work.
     """
     check_samples(samples, predictor.survey, velocity=False)
-    config, made = predictor.config, made_from(predictor, samples)
+    config, made = predictor.config, part_of or made_from(predictor, samples)
     setting = setting_of(config, predictor.restored.survey)
     learnt(predictor)
     start = predicted(predictor, samples, out)

@@ -1,6 +1,6 @@
 """What can be known to be wrong before a machine with a card, or a second one at all, is started."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -30,13 +30,20 @@ def before_resuming(root: Any, run: str, overrides: str, data: str) -> None:
     before_training(root, str(run_folder(root, run) / "config.toml"), run, overrides, data)
 
 
-def before_predicting(root: Any, run: str, data: str, overrides: str, checkpoint_name: str = "best") -> None:
+def before_predicting(
+    root: Any,
+    run: str,
+    data: str,
+    overrides: str,
+    checkpoint_name: str = "best",
+    sections: Sequence[str] = ("infer",),
+) -> None:
     """``UserError`` where a submission cannot be made: the run, its checkpoint, samples, settings, the folder."""
     known, name = checkpoint_names(run_folder(root, run)), checkpoint(checkpoint_name)
     if name not in known:
         shown = [other for other in known if not other.startswith("step_")]
         raise UserError(f"{run} has no checkpoint {name!r}; it has {', '.join(shown) or 'none yet'}")
-    infer_words(overrides)
+    infer_words(overrides, sections)
     data_folder(root, data, run, "test")
     writable(root / "results" / run)
 
@@ -96,11 +103,12 @@ def offline(options: Mapping[str, Any]) -> None:
         settings(volume, options["config"], options["overrides"])
 
 
-def infer_words(overrides: str) -> list[str]:
-    """The overrides of a command that predicts: those of [infer], for all else is fixed by the checkpoint."""
+def infer_words(overrides: str, sections: Sequence[str] = ("infer",)) -> list[str]:
+    """The overrides of a command that predicts: those of these sections, for all else is fixed by the checkpoint."""
     given = words(overrides)
     changes = configs.parse_overrides(given)
-    if others := [section for section in changes if section != "infer"]:
-        raise UserError(f"{others[0]}.* is fixed by the checkpoint; --overrides takes infer.* here")
+    if others := [section for section in changes if section not in sections]:
+        known = " and ".join(f"{section}.*" for section in sections)
+        raise UserError(f"{others[0]}.* is fixed by the checkpoint; --overrides takes {known} here")
     configs.from_dict(changes, "--overrides")
     return given

@@ -72,6 +72,7 @@ MACHINES = {
     "pipeline": CONDUCTOR,
     "simulate": CONDUCTOR,
     "infer_sharded": CONDUCTOR,
+    "refine": CONDUCTOR,
     "check": Machine(cpu=0.5, memory_gib=4, limit_h=0.25, attempts=2),
     "unpack": Machine(cpu=2.0, memory_gib=8, limit_h=12.0, attempts=2),
     "analyze_data": Machine(cpu=4.0, memory_gib=16, limit_h=4.0, attempts=2),
@@ -81,6 +82,7 @@ MACHINES = {
     "simulate_shard": Machine(cpu=8.0, memory_gib=16, limit_h=2.0, attempts=4, containers=50),
     "simulate_shard_gpu": Machine(cpu=4.0, memory_gib=16, limit_h=2.0, attempts=4, containers=8, gpu=True),
     "infer_chunk": Machine(cpu=8.0, memory_gib=32, limit_h=1.0, attempts=3, gpu=True, containers=8),
+    "refine_chunk": Machine(cpu=8.0, memory_gib=32, limit_h=2.0, attempts=4, containers=20),
     "score": Machine(cpu=8.0, memory_gib=32, limit_h=3.0, attempts=2),
 }
 

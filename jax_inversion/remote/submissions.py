@@ -36,7 +36,7 @@ class Asked:
 
 def submit(root: Path, run: str, checkpoint_name: str, data: str, overrides: str = "") -> None:
     """A submission from the checkpoint ``best``, ``latest`` or ``epoch_10`` of a run, unless it is there already."""
-    place, name = run_folder(root, run), _said(checkpoint_name)
+    place, name = run_folder(root, run), said(checkpoint_name)
     need_gpu()
     folder = data_folder(root, data, run, "test")
     path = pipeline_door.predicted(_wanted(place, overrides), Run(place), folder, name)
@@ -48,8 +48,8 @@ def parts(
 ) -> tuple[Asked, list[tuple[int, int]]]:
     """What each part is to know, and start and stop of each. ``UserError`` where they would end with one."""
     checks.before_predicting(root, run, data, overrides, checkpoint_name)
-    asked = Asked(run, _said(checkpoint_name), data, overrides, {})
-    predictor, samples = _predictor(root, asked)
+    asked = Asked(run, said(checkpoint_name), data, overrides, {})
+    predictor, samples = predictor_of(root, asked)
     ranges = inference.parts(predictor, len(samples), chunk)
     made_from = inference.provenance(predictor, samples)
     return dataclasses.replace(asked, made_from=made_from), [(part.start, part.stop) for part in ranges]
@@ -61,7 +61,7 @@ def infer_part(root: Path, asked: Asked, start: int, stop: int) -> str:
     pieces = Run(run_folder(root, asked.run)).pieces
     piece = pieces / digest_json(asked.made_from)[:16] / f"{start:06d}_{stop:06d}.npz"
     if not piece.exists():
-        predictor, samples = _predictor(root, asked)
+        predictor, samples = predictor_of(root, asked)
         inference.submit(predictor, samples, piece, asked.made_from, part=range(start, stop))
     return str(piece.relative_to(root))
 
@@ -69,7 +69,7 @@ def infer_part(root: Path, asked: Asked, start: int, stop: int) -> str:
 def merge(root: Path, asked: Asked, pieces: Sequence[str]) -> None:
     """One checked submission of all pieces, which are then removed."""
     place = Run(run_folder(root, asked.run))
-    predictor, samples = _predictor(root, asked)
+    predictor, samples = predictor_of(root, asked)
     out = place.submission(predictor.restored.label)
     inference.merge([root / piece for piece in pieces], out, samples, predictor)
     place.note(out.name, asked.made_from, [out])
@@ -101,20 +101,21 @@ def submission_of_best(place: Path, run: str) -> Path:
     return path
 
 
-def _wanted(place: Path, overrides: str) -> Config:
-    """The run's configuration with the [infer] settings that are asked for now."""
-    return configs.load(Run(place).config, infer_words(overrides))
+def _wanted(place: Path, overrides: str, sections: Sequence[str] = ("infer",)) -> Config:
+    """The run's configuration with the settings of ``sections`` that are asked for now."""
+    return configs.load(Run(place).config, infer_words(overrides, sections))
 
 
-def _predictor(root: Path, asked: Asked) -> tuple[Predictor, list[Any]]:
+def predictor_of(root: Path, asked: Asked, sections: Sequence[str] = ("infer",)) -> tuple[Predictor, list[Any]]:
     """What ``pipeline.predicted`` would predict with, and the test samples.
 
     ``UserError`` where that is no longer what the parts are made from.
     """
     place = run_folder(root, asked.run)
     predictor = Predictor.load(place / asked.checkpoint)
-    infer = _wanted(place, asked.overrides).infer
-    predictor = dataclasses.replace(predictor, config=dataclasses.replace(predictor.config, infer=infer))
+    wanted = _wanted(place, asked.overrides, sections)
+    changed = {section: getattr(wanted, section) for section in sections}
+    predictor = dataclasses.replace(predictor, config=dataclasses.replace(predictor.config, **changed))
     if asked.made_from and any(asked.made_from[key] != value for key, value in predictor.made_from.items()):
         raise UserError(f"{predictor.restored.path}: the checkpoint or its settings changed meanwhile; run it again")
     return predictor, inference.test_samples(predictor, data_folder(root, asked.data, asked.run, "test"))
@@ -129,7 +130,7 @@ def _publish_submission(root: Path, run: str, checkpoint_name: str, path: Path) 
     publish(root, run, path, *([spread] if (spread := spread_path(path)).exists() else []))
 
 
-def _said(name: str) -> str:
+def said(name: str) -> str:
     """A checkpoint's name of today; says where that is another one."""
     if (new := checkpoint(name)) != name:
         print(f"{name} is called {new} here")
