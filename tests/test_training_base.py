@@ -64,6 +64,16 @@ def test_training_rows_that_stand_in_for_validation_do_not_see_themselves():
     np.testing.assert_array_equal(base.grids["linear"][TRAIN], usual.grids["linear"][TRAIN])
 
 
+def test_of_a_large_set_some_are_fitted_and_the_others_predicted():
+    given = samples()
+    base = fit_base(config(regression="kernel", most_samples=4), given)
+    assert len(base.arrays["points"]) == 4
+    fitted = TRAIN[np.linspace(0, len(TRAIN) - 1, 4).round().astype(int)]
+    plain = regression.predict(base.arrays, "kernel", given.store.gathers, SURVEY.model_shape)
+    off = np.abs(plain.reshape(COUNT, 6, 2, 10, 2).mean((2, 4)) - base.grids["kernel"]).max((1, 2))
+    assert off[np.setdiff1d(np.arange(COUNT), fitted)].max() < 1e-4 < off[fitted].min()
+
+
 def test_preprocessed_gathers_may_be_the_input():
     given = samples()
     setting = tiny_config(base=BASE | {"regression": "linear", "input": "preprocessed"}, preprocess={"dt_s": 4e-3})
