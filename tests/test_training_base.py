@@ -69,8 +69,8 @@ def test_of_a_large_set_some_are_fitted_and_the_others_predicted():
     base = fit_base(config(regression="kernel", most_samples=4), given)
     assert len(base.arrays["points"]) == 4
     fitted = TRAIN[np.linspace(0, len(TRAIN) - 1, 4).round().astype(int)]
-    plain = regression.predict(base.arrays, "kernel", given.store.gathers, SURVEY.model_shape)
-    off = np.abs(plain.reshape(COUNT, 6, 2, 10, 2).mean((2, 4)) - base.grids["kernel"]).max((1, 2))
+    plain = regression.predict(base.arrays, "kernel", given.store.gathers, (6, 10))
+    off = np.abs(plain - base.grids["kernel"]).max((1, 2))
     assert off[np.setdiff1d(np.arange(COUNT), fitted)].max() < 1e-4 < off[fitted].min()
 
 
