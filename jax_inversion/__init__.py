@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .errors import UserError
     from .inference.prediction import Prediction
     from .inference.predictor import Predictor
-    from .interface import load, plot_gathers, plot_model, refine, score, simulate
+    from .interface import load, plot_gathers, plot_model, quality, refine, score, simulate
     from .survey import CHALLENGE, Survey
 
 __version__ = "0.1.0"
@@ -33,6 +33,7 @@ __all__ = [
     "load",
     "plot_gathers",
     "plot_model",
+    "quality",
     "refine",
     "score",
     "simulate",

@@ -17,6 +17,7 @@ from .survey import CHALLENGE, Survey
 
 if TYPE_CHECKING:
     from .plots.canvas import Figure
+    from .refinement.quality import Quality
 
 AnyArray = Array | np.ndarray  # shapes are checked here, with words for the user
 
@@ -57,6 +58,21 @@ def refine(predictor: Predictor, gathers: AnyArray, start: Prediction | AnyArray
     velocity = start.velocity_km_s if isinstance(start, Prediction) else start
     velocity, spread = refine_arrays(predictor, np.asarray(gathers), np.asarray(velocity, np.float32))
     return Prediction(velocity, spread, predictor.survey)
+
+
+def quality(predictor: Predictor, gathers: AnyArray, prediction: Prediction | AnyArray) -> "Quality":
+    """How far the gathers of a prediction (x, depth), simulated, are from those recorded, without the truth.
+
+    ``misfit`` is what is left of the whitened data; ``above`` the share of the run's validation samples that are nearer;
+    ``unlike`` whether all are. With ``observed`` and ``predicted`` gathers. ``UserError`` where the run has no packed
+    samples, and where its survey has no background.
+    """
+    from .refinement.quality import quality_of
+
+    velocity = prediction.velocity_km_s if isinstance(prediction, Prediction) else prediction
+    if velocity.shape != predictor.survey.model_shape:
+        raise UserError(f"the prediction is {velocity.shape}; right is {predictor.survey.model_shape} (x, depth)")
+    return quality_of(predictor, np.asarray(gathers), np.asarray(velocity, np.float32))
 
 
 def score(truth: AnyArray, prediction: Prediction | AnyArray, survey: Survey = CHALLENGE) -> dict[str, float]:

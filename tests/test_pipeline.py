@@ -162,6 +162,7 @@ def test_a_model_file_predicts_and_refines_as_its_run_does(first, tmp_path, capl
         for path in (Path("seen.npz"), run.submission("best_epoch_1"))
     )
     assert found == pytest.approx(wanted, rel=0.02)
+    assert jax_inversion.quality(mine, gathers, start).misfit == pytest.approx(found, rel=0.02)
     assert infer_main(["--ckpt", "small.npz"]) == 2 and "give --data DIR" in capsys.readouterr().err
 
 

@@ -93,6 +93,14 @@ def qualities(
             yield sample.id, Quality(misfit, float(np.mean(ordinary < misfit)), gathers, predicted, known)
 
 
+def quality_of(predictor: Predictor, gathers: np.ndarray, model: np.ndarray) -> Quality:
+    """Of one sample: its recorded (or decimated) gathers (shot, time, receiver) and a model (x, depth) in km/s."""
+    setting = setting_of(predictor.config, predictor.restored.survey)
+    seen, ordinary, known = predictor.decimated(gathers, cut=False)[0], usual(predictor), _background(setting)
+    misfit, predicted = _look(model, seen, known, setting)
+    return Quality(misfit, float(np.mean(ordinary < misfit)), seen, predicted, known)
+
+
 def write(told: Mapping[str, Mapping[str, Any]], submission: Path) -> Path:
     """Keep beside ``submission`` what is told of its samples, by id."""
     path = quality_path(submission)
