@@ -1,0 +1,2 @@
+# %% [markdown]
+# # predict_and_judge

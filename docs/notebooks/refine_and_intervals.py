@@ -1,0 +1,2 @@
+# %% [markdown]
+# # refine_and_intervals

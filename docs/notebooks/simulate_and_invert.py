@@ -1,0 +1,2 @@
+# %% [markdown]
+# # simulate_and_invert

@@ -1,0 +1,2 @@
+# %% [markdown]
+# # train_on_your_own_survey
