@@ -1,6 +1,7 @@
 """What the site takes from the program itself: the command reference, and the notebooks as pages."""
 
 import importlib
+import json
 import os
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def write(docs: Path) -> None:
     folder = docs / "_generated"
     folder.mkdir(exist_ok=True)
     _put(folder / "doors.md", doors())
-    for path in sorted((docs / "notebooks").glob("*.py")):
+    for path in sorted((docs / "notebooks").glob("[a-z]*.ipynb")):
         _put(folder / f"{path.stem}.md", page(path))
 
 
@@ -32,7 +33,7 @@ def doors() -> str:
         settings = [
             "## All settings\n\nWith their values in the preset `quickstart`.",
             _text(settings_text(preset, SECTIONS)),
-            "### The network `inversion`\n\n`[model]` with `name = \"inversion\"`, with its defaults.",
+            '### The network `inversion`\n\n`[model]` with `name = "inversion"`, with its defaults.',
             _text(settings_text(Config(), ("model",))),
         ]
     finally:
@@ -45,8 +46,10 @@ def _door(verb: str, what: str) -> str:
     parser = importlib.import_module(f"jax_inversion.{verb}").parser()
     text = f"## {verb}\n\nTo {what}.\n\n" if what[0].islower() and verb != "doctor" else f"## {verb}\n\n"
     if parser.sections:
-        which = "any section" if len(parser.sections) == len(SECTIONS) else " and ".join(
-            f"`[{name}]`" for name in parser.sections
+        which = (
+            "any section"
+            if len(parser.sections) == len(SECTIONS)
+            else " and ".join(f"`[{name}]`" for name in parser.sections)
         )
         text += f"Takes settings of {which}, as `--section.key value`.\n\n"
     return text + _text(parser.format_help())
@@ -57,15 +60,13 @@ def _text(text: str) -> str:
 
 
 def page(path: Path) -> str:
-    """A notebook's py:percent source as Markdown: its text, and its code as it stands."""
-    import jupytext
-
-    cells = jupytext.read(path).cells
-    parts = [cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```" for cell in cells]
+    """A notebook as Markdown: its text, and its code as it stands."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text())["cells"]]
+    parts = [source if kind == "markdown" else f"```python\n{source}\n```" for kind, source in cells]
     title, *rest = parts
     where = (
         f"*This page is the notebook* {{download}}`{path.stem}.ipynb <../notebooks/{path.stem}.ipynb>` "
-        f"*(the same as a script: {{download}}`{path.name} <../notebooks/{path.name}>`), without its outputs.*"
+        f"*(the same as a script: {{download}}`{path.stem}.py <../notebooks/{path.stem}.py>`), without its outputs.*"
     )
     return "\n\n".join([title, where, *rest]) + "\n"
 
