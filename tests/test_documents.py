@@ -91,7 +91,7 @@ GIVEN = {"challenge_sample": challenge_sample, "tiny_survey": tiny_survey}
 
 
 @pytest.fixture
-def elsewhere(tmp_path, monkeypatch, plain_figures) -> Iterator[Path]:
+def elsewhere(tmp_path, monkeypatch, plain_figures, few_windows) -> Iterator[Path]:
     """An empty folder, and JAX as users have it."""
     monkeypatch.chdir(tmp_path)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):

@@ -83,7 +83,7 @@ except ji.UserError as error:
 
 # %%
 truth = geology.draw(jax.random.key(1234), survey, "folded")
-gathers = ji.simulate(truth, survey, spacing_m=20.0, reference_spacing_m=20.0, reference_dt_s=1e-3)
+gathers = np.asarray(ji.simulate(truth, survey, spacing_m=20.0, reference_spacing_m=20.0, reference_dt_s=1e-3))
 figure = ji.plot_gathers(gathers, survey)
 
 # %% [markdown]
@@ -108,7 +108,7 @@ prediction = predictor.predict(gathers)
 print(prediction)
 print(f"ensemble  MAPE {100 * ji.score(truth, prediction, survey)['mape']:.2f} %")
 for name in predictor.baselines:
-    model = predictor.baseline(name, predictor.decimated(np.asarray(gathers)))[0]
+    model = predictor.baseline(name, predictor.decimated(gathers))[0]
     print(f"{name:<9} MAPE {100 * ji.score(truth, model, survey)['mape']:.2f} %")
 
 # %% [markdown]
