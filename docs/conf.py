@@ -23,13 +23,20 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
 
 def setup(app) -> None:
     app.connect("autodoc-process-docstring", _stars)
+    app.connect("autodoc-process-signature", _arrays)
 
 
 def _stars(app, what, name, obj, options, lines) -> None:
     """Shapes such as (*batch, x, depth) are no emphasis."""
     lines[:] = [line.replace("(*", "(\\*") for line in lines]
+
+
+def _arrays(app, what, name, obj, options, signature, returns) -> tuple[str | None, str | None]:
+    """JAX's arrays by the name that they are imported by."""
+    return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returns))

@@ -26,6 +26,7 @@ import tomli_w
 from conftest import REPO
 from physics_tiny import TINY
 
+import jax_inversion
 from jax_inversion import CHALLENGE
 from jax_inversion import config as configs
 from jax_inversion.__main__ import VERBS
@@ -251,6 +252,11 @@ def test_notebooks_and_their_sources_are_in_step():
         kept = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
         assert nbformat.writes(kept) == nbformat.writes(pair.paired(source)), "run docs/notebooks/pair.py"
         assert not any(cell.get("outputs") for cell in kept.cells)
+
+
+def test_the_reference_has_every_name_of_the_interface():
+    text = (DOCS / "api.md").read_text()
+    assert not [name for name in jax_inversion.__all__ if not re.search(rf":: {name}$", text, re.MULTILINE)]
 
 
 @pytest.mark.slow
