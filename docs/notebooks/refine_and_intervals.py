@@ -60,7 +60,7 @@ settings = {
     "model": {"name": "traveltime", "width": 16, "layers": 1, "heads": 2, "columns": 6},
     "ensemble": {"members": 2},
     "train": {"epochs": 2, "batch_size": 8, "optimiser": "muon", "learning_rate": 3e-3},
-    "refine": {"spacing_m": 20.0, "bands_hz": [4.0, 8.0], "steps": 2, "products": 12},
+    "refine": {"spacing_m": 20.0, "bands_hz": [4.0, 8.0], "steps": 1, "products": 8},
     "track": {"wandb": "off"},
 }
 setup = config.from_dict(settings, "this notebook")
