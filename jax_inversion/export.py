@@ -53,7 +53,12 @@ def parser() -> DoorParser:
         epilog="Settings of [refine] and [infer] may be changed: --refine.prior-samples 240",
         sections=("refine", "infer"),
     )
-    door.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
+    door.add_argument(
+        "--ckpt",
+        required=True,
+        metavar="CKPT",
+        help="RUN (its best), RUN/latest, RUN/epoch_10, a model file, or pretrained",
+    )
     door.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the model file")
     door.add_argument(
         "--refined-intervals", action="store_true", help="with what intervals of refined models need: takes minutes"

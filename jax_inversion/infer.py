@@ -90,7 +90,12 @@ def parser() -> DoorParser:
         epilog="Settings of the [infer] section may be changed: --infer.mirror false --infer.batch-size 8",
         sections=("infer",),
     )
-    door.add_argument("--ckpt", required=True, metavar="RUN[/best|/latest|/epoch_10]", help="default is RUN/best")
+    door.add_argument(
+        "--ckpt",
+        required=True,
+        metavar="CKPT",
+        help="RUN (its best), RUN/latest, RUN/epoch_10, a model file, or pretrained",
+    )
     door.add_argument(
         "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"
     )

@@ -23,7 +23,8 @@ AnyArray = Array | np.ndarray  # shapes are checked here, with words for the use
 
 
 def load(ckpt: Path | str, overrides: Sequence[str] = ()) -> Predictor:
-    """A trained ensemble: a run's best checkpoint, or RUN/latest, RUN/epoch_10, or a file that ``export`` wrote.
+    """A trained ensemble: a run's best checkpoint, RUN/latest, RUN/epoch_10, a file that ``export`` wrote, or
+    "pretrained", the package's own.
 
     ``overrides`` change the [infer] and [refine] sections, as in ``load(RUN, ["--infer.mirror", "false"])``.
     ``UserError`` for a checkpoint that is missing or damaged.
@@ -50,7 +51,7 @@ def refine(predictor: Predictor, gathers: AnyArray, start: Prediction | AnyArray
     """The prediction ``start`` of a sample, corrected until its simulated gathers agree with those recorded.
 
     It comes back as it was where that helps nothing, see ``refinement.inversion.refine``; ``spread_km_s`` is the
-    posterior's standard deviation. The prior is learnt from the run's packed samples, once. ``UserError`` where there
+    posterior's standard deviation. The prior is learnt from the run's packed samples, once, or a model file brings it. ``UserError`` where there
     are none, and for shapes that are not the survey's.
     """
     from .refinement.submission import refine_arrays

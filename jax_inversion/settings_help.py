@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,4 +22,5 @@ def settings_text(config: Config, sections: Sequence[str]) -> str:
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         tyro.cli(shown, args=["--help"], prog="", config=(tyro.conf.FlagConversionOff,))
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    text = re.sub(r"\[(\w+) \[\1 \.\.\.\]\]", r"\1,\1,...", text)  # as the command line takes them
     return text[text.index(f" {sections[0]} options") :]

@@ -67,7 +67,7 @@ class Predictor:
         """What a prediction depends on, the gathers apart; fit for JSON."""
         return {"checkpoint": self.restored.fingerprint, "infer": configs.as_dict(self.config)["infer"]}
 
-    def predict(self, gathers: np.ndarray, intervals: float | None = None) -> Prediction:
+    def predict(self, gathers: np.ndarray | jax.Array, intervals: float | None = None) -> Prediction:
         """Velocity models of recorded gathers (shot, time, receiver), or of several samples', an axis before these.
 
         They are of ``survey``, or decimated already to the interval that the networks see. ``intervals``, such as 0.9,
