@@ -57,7 +57,7 @@ def parser() -> DoorParser:
         "--ckpt",
         required=True,
         metavar="CKPT",
-        help="RUN (its best), RUN/latest, RUN/epoch_10, a model file, or pretrained",
+        help="RUN, RUN/latest, RUN/epoch_10, a model file, pretrained",
     )
     door.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the model file")
     door.add_argument(

@@ -94,7 +94,7 @@ def parser() -> DoorParser:
         "--ckpt",
         required=True,
         metavar="CKPT",
-        help="RUN (its best), RUN/latest, RUN/epoch_10, a model file, or pretrained",
+        help="RUN, RUN/latest, RUN/epoch_10, a model file, pretrained",
     )
     door.add_argument(
         "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"

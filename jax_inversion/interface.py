@@ -47,26 +47,37 @@ def simulate(velocity_km_s: AnyArray, survey: Survey = CHALLENGE, **settings: An
     return physics.simulate(velocity_km_s, survey, **backgrounds.options(survey, simulator))
 
 
-def refine(predictor: Predictor, gathers: AnyArray, start: Prediction | AnyArray) -> Prediction:
+def refine(
+    predictor: Predictor, gathers: AnyArray, start: Prediction | AnyArray, intervals: float | None = None
+) -> Prediction:
     """The prediction ``start`` of a sample, corrected until its simulated gathers agree with those recorded.
 
     It comes back as it was where that helps nothing, see ``refinement.inversion.refine``; ``spread_km_s`` is the
-    posterior's standard deviation. The prior is learnt from the run's packed samples, once, or a model file brings it. ``UserError`` where there
-    are none, and for shapes that are not the survey's.
+    posterior's standard deviation. The prior is learnt from the run's packed samples, once, or a model file brings it.
+    ``intervals``, such as 0.9, adds models between which that share of the cells is to lie: what these need refines
+    validation samples of the run, once, in minutes, unless a model file brings it. ``UserError`` where there are no
+    samples, and for shapes that are not the survey's.
     """
+    from .inference.intervals import bounds, chosen
+    from .refinement import calibration
     from .refinement.submission import refine_arrays
 
+    known = None if intervals is None else calibration.table(predictor)
     velocity = start.velocity_km_s if isinstance(start, Prediction) else start
     velocity, spread = refine_arrays(predictor, np.asarray(gathers), np.asarray(velocity, np.float32))
-    return Prediction(velocity, spread, predictor.survey)
+    low = high = None
+    if known is not None and intervals is not None:
+        factors = chosen(known, intervals, str(predictor.restored.path))
+        low, high = bounds(velocity, spread, factors, predictor.survey)
+    return Prediction(velocity, spread, predictor.survey, None, low, high, intervals)
 
 
 def quality(predictor: Predictor, gathers: AnyArray, prediction: Prediction | AnyArray) -> "Quality":
     """How far the gathers of a prediction (x, depth), simulated, are from those recorded, without the truth.
 
     ``misfit`` is what is left of the whitened data; ``above`` the share of the run's validation samples that are
-    nearer to theirs; ``unlike`` whether all are. With ``observed`` and ``predicted`` gathers. ``UserError`` where the run has no packed
-    samples, and where its survey has no background.
+    nearer to theirs; ``unlike`` whether all are. With ``observed`` and ``predicted`` gathers. ``UserError`` where the run has
+    no packed samples, and where its survey has no background.
     """
     from .refinement.quality import quality_of
 
