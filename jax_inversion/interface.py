@@ -76,8 +76,8 @@ def quality(predictor: Predictor, gathers: AnyArray, prediction: Prediction | An
     """How far the gathers of a prediction (x, depth), simulated, are from those recorded, without the truth.
 
     ``misfit`` is what is left of the whitened data; ``above`` the share of the run's validation samples that are
-    nearer to theirs; ``unlike`` whether all are. With ``observed`` and ``predicted`` gathers. ``UserError`` where the run has
-    no packed samples, and where its survey has no background.
+    nearer to theirs; ``unlike`` whether all are. With ``observed`` and ``predicted`` gathers. ``UserError`` where
+    the run has no packed samples, and where its survey has no background.
     """
     from .refinement.quality import quality_of
 

@@ -193,6 +193,8 @@ def check_door(verb: str, words: list[str]) -> None:
     file = getattr(options, "config", None) or getattr(options, "survey", None)
     if file is not None and file.suffix and not file.is_file():
         file = REPO / file
+    if getattr(options, "config", None) is None and file is not None and not file.is_file():
+        file = None  # --survey of a file of the reader's own
     before = configs.load(file) if file is not None else Config()
     given = configs.parse_overrides(overrides)
     assert {*given} <= {*door.sections}, f"{verb} takes no {given}"
