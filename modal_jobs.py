@@ -22,7 +22,7 @@ from jax_inversion.remote import endings, places
 from jax_inversion.remote import volume as disk
 from jax_inversion.remote.machines import MACHINES, SHARD, Machine, gpu_list
 from jax_inversion.remote.machines import plan as plan_of
-from jax_inversion.remote.sharing import fan_out
+from jax_inversion.remote.sharing import fan_out, gather
 
 HERE = Path(__file__).resolve().parent
 CONFIG = "configs/challenge.toml"
@@ -212,10 +212,7 @@ def infer_sharded(
     with at_work("infer_sharded", "submissions") as (root, submissions):
         asked, parts = submissions.parts(root, run, checkpoint_name, data, overrides, chunk)
     with endings.in_one_line():
-        pieces = []
-        for piece in infer_chunk.starmap([(asked, *part) for part in parts]):
-            pieces.append(piece)
-            print(f"predicting: part {len(pieces)} of {len(parts)} is there", flush=True)
+        pieces = gather(infer_chunk, asked, parts, "predicting")
         merge.remote(asked, pieces)
 
 
@@ -234,10 +231,7 @@ def refine(
     with at_work("refine", "refining") as (root, refining):
         asked, parts = refining.parts(root, run, checkpoint_name, data, overrides, chunk)
     with endings.in_one_line():
-        pieces = []
-        for piece in refine_chunk.starmap([(asked, *part) for part in parts]):
-            pieces.append(piece)
-            print(f"refining: part {len(pieces)} of {len(parts)} is there", flush=True)
+        pieces = gather(refine_chunk, asked, parts, "refining")
         merge_refined.remote(asked, pieces)
 
 

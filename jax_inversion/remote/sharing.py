@@ -1,11 +1,21 @@
-"""One set of samples, made by many containers."""
+"""One set of samples, made, predicted or refined by many containers."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import modal
 
 from .machines import SHARD, dollars
+
+
+def gather(stage: modal.Function, asked: Any, parts: Sequence[tuple[int, int]], doing: str) -> list[str]:
+    """What ``stage(asked, start, stop)`` gives for all ``parts``, in order; says when each is there."""
+    pieces = []
+    for piece in stage.starmap([(asked, *part) for part in parts]):
+        pieces.append(piece)
+        print(f"{doing}: part {len(pieces)} of {len(parts)} is there", flush=True)
+    return pieces
 
 
 def fan_out(
