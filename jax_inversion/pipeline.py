@@ -56,7 +56,7 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
         data = Path(data) if data else Path(config.data.root) if config.data.root else None
         if data is None:
             data = _simulated(config, run)
-        for split in ("train", "test") if config.data.source == "folders" else ("test",):
+        for split in ("train", "test") if config.data.source != "simulated" else ("test",):
             find_samples(data, split, config.survey)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
         analyzed(config, run, data)

@@ -51,6 +51,11 @@ class Run:
         return self.path / "store" / "train"
 
     @property
+    def simulated(self) -> Path:
+        """The packed simulated samples, where there are others beside them."""
+        return self.path / "store" / "simulated"
+
+    @property
     def base(self) -> Path:
         """The fitted baselines."""
         return self.path / "store" / "base.npz"

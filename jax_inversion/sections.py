@@ -30,7 +30,9 @@ class DataConfig:
     """Where samples lie and which of them validate."""
 
     root: str = ""  # a folder with train/ and test/
-    source: Literal["folders", "simulated"] = "folders"  # of training samples; simulated ones need no folder
+    # Of training samples: below root, simulated as [simulate] says (straight into a store), or some of each.
+    source: Literal["folders", "simulated", "mixed"] = "folders"
+    simulated_share: Share = 0.5  # of the samples that a member sees, where they are mixed
     validation_fraction: Fraction = 0.1  # of the samples, left out of training and scored after each epoch
     split_seed: CountOrZero = 0  # another seed, other validation samples
     skip_bad: bool = False  # leave bad samples out; otherwise they are named and nothing is done

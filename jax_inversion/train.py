@@ -10,6 +10,7 @@ from . import config as configs
 from . import training
 from .cli import SECTIONS, DoorParser, front_door
 from .config import Config
+from .data.joined import join
 from .data.rows import Store
 from .errors import UserError
 from .runs import Run
@@ -76,24 +77,29 @@ def started(spec: str, preset: Path | None, has_data: bool, overrides: Sequence[
 
 
 def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = SKIP_BAD) -> Store:
-    """The packed training samples of a run: of the folders below ``data``, or simulated as the config says.
+    """The packed training samples of a run: of the folders below ``data``, simulated as the config says, or both.
 
     ``hint``: what the user would write where this was called from to have bad samples left out.
     """
-    place = run if isinstance(run, Run) else Run(run)
-    if config.data.source == "folders":
-        if data is None:
-            raise UserError("no data: give --data DIR, or root in the config's [data] section")
-        return pack_store(config, data, place, hint)
+    place, source = run if isinstance(run, Run) else Run(run), config.data.source
+    if source == "simulated":
+        return _simulated(config, place, place.store)
+    if data is None:
+        raise UserError("no data: give --data DIR, or root in the config's [data] section")
+    own = pack_store(config, data, place, hint)
+    return own if source == "folders" else join(own, _simulated(config, place, place.simulated))
+
+
+def _simulated(config: Config, place: Run, folder: Path) -> Store:
     section = config.simulate
     if not section.train_count:
-        raise UserError("data.source is 'simulated', but simulate.train_count is 0; how many samples?")
+        raise UserError(f"data.source is {config.data.source!r}, but simulate.train_count is 0; how many samples?")
     survey = config.survey.with_interval(config.preprocess.dt_s)
     shape = coarse_shape(config.survey, config.train.spacing_m)
     how = {"geology": section.geology, "seed": section.seed, "simulator": config.simulator, "workers": section.workers}
     with place.lock():
         training.check_run(place.path, config)  # or the samples of a run that was begun would be replaced
-        return simulated_store(place.store, section.train_count, survey, shape, **how)
+        return simulated_store(folder, section.train_count, survey, shape, **how)
 
 
 def parser() -> DoorParser:

@@ -13,6 +13,7 @@ from jax_inversion.errors import UserError
 from jax_inversion.export import main as export_main
 from jax_inversion.infer import main as infer_main
 from jax_inversion.inference import intervals
+from jax_inversion.inference.stored import stored_samples
 from jax_inversion.inference.submission import bounds_paths, quality_path, read_submission, spread_path
 from jax_inversion.pipeline import finish, main, pipeline
 from jax_inversion.refine import main as refine_main
@@ -191,6 +192,24 @@ def test_training_starts_from_a_model_file_and_goes_on(first, tmp_path, capsys, 
     assert train_main(["--data", "mine"]) == 2 and "--from CKPT" in capsys.readouterr().err
     wider = [*arguments, "--run", "runs/wider", "--model.width", "16"]
     assert train_main(wider) == 2 and "small.npz: the checkpoint belongs to another model" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_own_and_simulated_samples_are_mixed_and_the_run_goes_on(tmp_path, capsys, caplog, monkeypatch):
+    caplog.set_level("INFO", logger="jax_inversion")
+    monkeypatch.chdir(tmp_path)
+    survey, rng = configs.load(PRESET).survey, np.random.default_rng(0)
+    for k in range(8):
+        velocity = rng.uniform(1.5, 4.5, survey.model_shape)
+        write_sample(Path("mine/train"), f"s{k}", survey, 0.01 * rng.standard_normal(survey.gathers_shape), velocity)
+    arguments = ["--config", str(PRESET), "--data", "mine", "--data.source", "mixed", "--simulate.train-count", "12"]
+    assert train_main([*arguments, "--run", "parts", "--train.epochs", "1"]) == 0
+    assert train_main([*arguments, "--run", "parts", "--train.epochs", "2"]) == 0
+    assert "going on after step" in caplog.text and restore(Path("parts/latest")).epoch == 2
+    store = stored_samples(jax_inversion.load("parts")).store
+    assert store.parts == (8, 12) and store.ids[0] == "s0" and "-s0-" in store.ids[8]
+    assert train_main([*arguments, "--run", "parts", "--simulate.train-count", "10"]) == 2
+    assert "another simulate.train_count 12 -> 10" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ def batches(
     seed: int,
     resample: str = "none",
     extra: Mapping[str, np.ndarray] | None = None,
+    second_share: float | None = None,
 ) -> grain.DatasetIterator:
     """Endless batches of the store's rows ``indices``; each member shuffles them its own way, anew each epoch.
 
@@ -34,9 +35,11 @@ def batches(
     (member, batch, x, depth) where the store has it, and for each of ``extra``, arrays with the store's row as their
     first axis, that array's rows (member, batch, ...). ``get_state()`` and ``set_state()`` are the loader's position.
     ``resample`` says which rows a member sees: all (``none``), as many of them drawn with replacement (``bootstrap``),
-    or all but one in ``members`` (``fold``), another part for each.
+    or all but one in ``members`` (``fold``), another part for each. ``second_share``: of the samples of an epoch, those
+    from the second of the store's two parts, however many these hold.
     """
-    plan = _Plan(np.asarray(indices, np.int32), batch_size, members, seed, resample)
+    first = store.parts[0] if store.parts and second_share is not None else None
+    plan = _Plan(np.asarray(indices, np.int32), batch_size, members, seed, resample, first, second_share or 0.0)
     sources = {"gathers": store.gathers, **(extra or {})}
     if store.velocities is not None:
         sources["velocity"] = store.velocities
@@ -52,10 +55,20 @@ def batches(
 class _Plan:
     """Step -> the rows (member, batch) that it takes: an endless random-access source for grain."""
 
-    def __init__(self, indices: np.ndarray, batch_size: int, members: int, seed: int, resample: str):
+    def __init__(
+        self,
+        indices: np.ndarray,
+        batch_size: int,
+        members: int,
+        seed: int,
+        resample: str,
+        first: int | None = None,
+        share: float = 0.0,
+    ):
         if indices.ndim != 1 or not indices.size:
             raise ValueError(f"indices must be a list of at least one row, found shape {indices.shape}")
         self.indices, self.batch_size, self.members, self.seed = indices, batch_size, members, seed
+        self.first, self.share = first, share
         self.steps = steps_per_epoch(len(indices), batch_size)
         self.seen = [_seen(indices, member, members, seed, resample) for member in range(members)]
         self.order = functools.lru_cache(maxsize=2)(self._order)
@@ -69,9 +82,24 @@ class _Plan:
 
     def _order(self, epoch: int) -> np.ndarray:
         """(member, step, batch) rows of one epoch."""
+        generators = [np.random.default_rng((self.seed, m, epoch)) for m in range(self.members)]
+        rows = [self._rows(rng, rows) for rng, rows in zip(generators, self.seen, strict=True)]
         shape = (self.steps, self.batch_size)
-        shuffles = [np.random.default_rng((self.seed, m, epoch)).permutation(rows) for m, rows in enumerate(self.seen)]
-        return np.stack([np.resize(rows, shape) for rows in shuffles])  # repeats rows only where a batch needs more
+        return np.stack([np.resize(each, shape) for each in rows])  # repeats rows only where a batch needs more
+
+    def _rows(self, rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+        """A member's rows of an epoch, shuffled: all, or of both parts so many as their shares say."""
+        if self.first is None:
+            return rng.permutation(rows)
+        second = round(self.share * len(self.indices))
+        parts = (rows[rows < self.first], len(self.indices) - second), (rows[rows >= self.first], second)
+        return rng.permutation(np.concatenate([_drawn(rng, part, count) for part, count in parts if len(part)]))
+
+
+def _drawn(rng: np.random.Generator, rows: np.ndarray, count: int) -> np.ndarray:
+    """``count`` of the rows, none a time more than another needs to be."""
+    times = -(-count // len(rows))
+    return np.concatenate([rng.permutation(rows) for _ in range(times)] or [rows[:0]])[:count]
 
 
 def _seen(indices: np.ndarray, member: int, members: int, seed: int, resample: str) -> np.ndarray:

@@ -34,20 +34,22 @@ class Store:
     ``velocities`` (sample, x, depth) are in km/s, on the survey's cells or on coarser ones of the same extent.
     ``survey`` has the decimated time axis. ``std`` is the standard deviation of the amplitudes of all samples whose
     level is near the others'. Both arrays are float32 and memory-mapped, read only. ``made_from`` is plain values.
+    ``parts``: how many samples are of the first kind, of the second, ..., one behind the other; empty: all are of one.
     """
 
     ids: tuple[str, ...]
-    gathers: np.ndarray
-    velocities: np.ndarray | None
+    gathers: Any  # as an array is indexed: NumPy's, or ``joined.Rows``
+    velocities: Any
     survey: Survey
     std: float
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def models(self) -> np.ndarray:
+    def models(self) -> Any:
         """The velocities of a store that has them, as those for training do."""
         if self.velocities is None:
             raise ValueError("the store has gathers only")

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from ..data.joined import join
 from ..data.rows import open_whole
 from ..errors import UserError
 from ..progress import Progress
@@ -32,9 +33,13 @@ class Stored(NamedTuple):
 
 def stored_samples(predictor: Predictor) -> Samples:
     """The store of a checkpoint's run, and its split. ``UserError`` where the run has none."""
-    place, section = Run(predictor.restored.run).store, predictor.config.data
+    run, section = Run(predictor.restored.run), predictor.config.data
+    place, survey = run.store, predictor.restored.survey
     try:
-        store = open_whole(place, predictor.restored.survey)
+        store = open_whole(place, survey)
+        if section.source == "mixed":
+            place = run.simulated
+            store = join(store, open_whole(place, survey))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{place}: no packed samples ({error}); what a run's networks miss is learnt from its own samples: "

@@ -7,6 +7,7 @@ those of each regression, their names led by ``linear_`` and ``kernel_``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -37,8 +38,8 @@ def settings_arrays(settings: BaseConfig, dt_s: float, std: float) -> Arrays:
     return {name: np.asarray(value, np.float32) for name, value in values.items()}
 
 
-def median_profile(models: Float[np.ndarray, "n x depth"], rows: np.ndarray) -> Float[np.ndarray, " depth"]:
-    """The median over the models ``rows`` and over x, km/s."""
+def median_profile(models: Any, rows: np.ndarray) -> Float[np.ndarray, " depth"]:
+    """The median over the ``rows`` of models (n, x, depth), indexed as an array is, and over x, km/s."""
     some = models[rows, :: max(1, models.shape[1] // _COLUMNS)]
     blocks = range(0, some.shape[2], _ROWS)  # the median copies what it is given
     return np.concatenate([np.median(some[:, :, k : k + _ROWS], axis=(0, 1)) for k in blocks])

@@ -18,9 +18,11 @@ def pack_store(config: Config, data: Path, run: Run, hint: str = SKIP_BAD) -> St
     anything is written, if the run was begun with other settings or samples, or another process works in it.
     """
     found = find_samples(data, "train", config.survey)
+    alone = config.data.source == "folders"  # else simulated samples join them, and the run knows the ids of both
     with run.lock():
-        check_run(run.path, config, [sample.id for sample in found])
+        check_run(run.path, config, [sample.id for sample in found] if alone else None)
         skip_bad = config.data.skip_bad
         store = pack(found, config.survey, run.store, config.preprocess, skip_bad=skip_bad, hint=hint)
-        check_run(run.path, config, store.ids, store)
+        if alone:
+            check_run(run.path, config, store.ids, store)
         return store

@@ -44,7 +44,7 @@ def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
 
 def _free(config: Config) -> set[str]:
     """``MAY_CHANGE``, but for what this run's samples, or the background that whitening subtracts, are made with."""
-    free, simulated = {*MAY_CHANGE}, config.data.source == "simulated"
+    free, simulated = {*MAY_CHANGE}, config.data.source != "folders"
     if simulated or config.preprocess.whiten:
         free -= {"simulator"}
     return free - {"simulate"} | {"simulate.test_count", "simulate.workers"} if simulated else free
