@@ -39,8 +39,8 @@ def export(ckpt: Path | str, out: Path | str, overrides: Sequence[str] = (), ref
     except UserError as error:
         log.warning("without refining and quality control: %s", error)
     if refined:
-        extras[calibration.REFINED] = calibration.table(predictor)
-    model_file.write(out, predictor.restored, extras)
+        extras[calibration.REFINED] = calibration.portable(predictor)
+    model_file.write(out, predictor.restored, extras, predictor.config)
     return out
 
 

@@ -134,6 +134,12 @@ def test_intervals_of_refined_models_are_calibrated_on_validation_samples(first,
                        "--intervals"]) == 0  # fmt: skip
     assert "intervals of 80 %" in capsys.readouterr().out
     assert refine_main([*arguments[:-1], "0.99"]) == 2 and "calibrated for levels to" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert export_main(["--ckpt", str(run.path), "--out", "small.npz", "--refined-intervals"]) == 0
+    arguments[1:6:4] = "small.npz", "again.npz"
+    assert refine_main(arguments) == 0 and Path("again_lower.npz").is_file()
+    assert refine_main([*arguments, "--refine.noise", "0.02"]) == 2
+    assert "calibrated for other settings of [refine]" in capsys.readouterr().err
 
 
 @pytest.mark.slow

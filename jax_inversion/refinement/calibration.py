@@ -36,6 +36,11 @@ def table(predictor: Predictor) -> Table:
     """
     brought = predictor.restored.extras.get(REFINED)
     if brought is not None:
+        if brought[_MADE_FROM].tobytes().decode() != _settings(predictor):
+            raise UserError(
+                f"{predictor.restored.path}: its intervals are calibrated for other settings of [refine]; leave these "
+                "as they are, or do without intervals"
+            )
         return brought
     run, label = Run(predictor.restored.run), predictor.restored.label
     kept, made_from = run.prior(label).with_name(f"intervals_{label}.npz"), _made_from(predictor)
@@ -46,6 +51,11 @@ def table(predictor: Predictor) -> Table:
     with write_aside(kept) as aside, aside.open("wb") as file:
         np.savez(file, **contents)
     return found
+
+
+def portable(predictor: Predictor) -> Table:
+    """What a model file brings: the table, and the settings that it is for."""
+    return {**table(predictor), _MADE_FROM: np.frombuffer(_settings(predictor).encode(), np.uint8)}
 
 
 def refined_validation(predictor: Predictor, made_from: str) -> Stored:
@@ -94,9 +104,13 @@ def _say(stored: Stored, refined: Stored, told: dict[int, dict[str, Any]]) -> No
 
 
 def _made_from(predictor: Predictor) -> str:
+    store = stored_samples(predictor).store
+    return digest_json([predictor.restored.fingerprint, _settings(predictor), store.fingerprint])
+
+
+def _settings(predictor: Predictor) -> str:
     settings = configs.as_dict(predictor.config)["refine"]
-    said = {name: value for name, value in settings.items() if name not in ("on", "workers")}
-    return digest_json([predictor.restored.fingerprint, said, stored_samples(predictor).store.fingerprint])
+    return digest_json({name: value for name, value in settings.items() if name not in ("on", "workers")})
 
 
 def _load(path: Path, made_from: str) -> Table | None:

@@ -42,8 +42,11 @@ def restore(spec: Path | str) -> Restored:
     return restore_checkpoint(spec)
 
 
-def write(path: Path, restored: Restored, extras: Mapping[str, Any]) -> None:
-    """Keep ``restored`` and the ``extras``, nested arrays by name, in ``path``, whole or not at all."""
+def write(path: Path, restored: Restored, extras: Mapping[str, Any], config: configs.Config | None = None) -> None:
+    """Keep ``restored`` and the ``extras``, nested arrays by name, in ``path``, whole or not at all.
+
+    ``config``: the settings to keep with them, those of the checkpoint unless given.
+    """
     variables = restored.variables
     nested = {group: variables[group] for group in _GROUPS} | {"base": restored.base or {}, "extras": dict(extras)}
     arrays = {"/".join(name): _float32(np.asarray(array)) for name, array in flatten_dict(nested).items()}
@@ -51,7 +54,7 @@ def write(path: Path, restored: Restored, extras: Mapping[str, Any]) -> None:
     small = _small(arrays)
     meta: dict[str, Any] = {
         "format": _FORMAT,
-        "config": configs.as_dict(_portable(restored)),
+        "config": configs.as_dict(_portable(config or restored.config)),
         "survey": restored.survey.as_dict(),
         "std": restored.std,
         "step": restored.step,
@@ -103,9 +106,8 @@ def read(path: Path) -> Restored:
     )
 
 
-def _portable(restored: Restored) -> configs.Config:
-    """Its settings without the place of its training data."""
-    config = restored.config
+def _portable(config: configs.Config) -> configs.Config:
+    """Without the place of the training data."""
     return dataclasses.replace(config, data=dataclasses.replace(config.data, root=""))
 
 
