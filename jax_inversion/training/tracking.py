@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -102,7 +103,7 @@ class Tracker:
         self.close(failed=kind is not None)
 
     def _start(self, mode: str) -> None:
-        if mode != "off" and importlib.util.find_spec("wandb") is None:
+        if mode != "off" and "wandb" not in sys.modules and importlib.util.find_spec("wandb") is None:
             log.info('without wandb (pip install "jax-inversion[wandb]"): all figures are in %s', METRICS)
             return
         if mode == "online":

@@ -157,7 +157,7 @@ def test_the_uploaded_zip_is_unpacked_and_looked_at(cloud, empty_cloud, tmp_path
     assert "12 of 16 samples have one" in analyzed and str(survey.gathers_shape[1:]) in analyzed
     assert "modal volume get --force speed-structure-vol results/analysis fetched/results/" in analyzed
     assert (empty_cloud.volume / "results/analysis/spectrum.png").stat().st_size > 1000
-    assert "note: H100:2: training and inference use one GPU" in planned and "simulate_shard" in planned
+    assert "note: H100:2: training spreads members and batch" in planned and "simulate_shard" in planned
 
 
 def test_what_stops_a_detached_pipeline_or_a_missing_secret_is_said_in_a_line(cloud):
