@@ -161,7 +161,7 @@ def save(config: Config, path: Path | str) -> None:
 
 def as_dict(config: Config) -> dict[str, Any]:
     """Plain nested values, fit for TOML and JSON."""
-    return _ADAPTER.dump_python(config, mode="json")
+    return _ADAPTER.dump_python(config, mode="json", exclude_none=True)  # TOML has no None
 
 
 def with_overrides(values: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:

@@ -96,6 +96,13 @@ def test_saving_and_loading_changes_nothing(tmp_path_factory, epochs, rate, chan
     assert set(tomllib.loads(path.read_text())) == set(config.as_dict(before))
 
 
+@pytest.mark.parametrize("name", config.preset_names())
+def test_every_preset_is_saved_as_it_is(name, tmp_path):
+    before = config.load(name)
+    config.save(before, tmp_path / "config.toml")
+    assert config.load(tmp_path / "config.toml") == before
+
+
 def test_a_preset_from_windows_is_read(tmp_path):
     path = tmp_path / "preset.toml"
     path.write_bytes(b"\xef\xbb\xbf[train]\r\nepochs = 7\r\n")
