@@ -8,6 +8,7 @@ the sample, not the cell: the promise is one for cells of a new sample of the sa
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def chosen(known: Table, level: float, where: str) -> Factors:
     return known["factors"][enough[0]]
 
 
+@lru_cache(maxsize=2)  # of predictors, which are asked again and again
 def _validated(predictor: Predictor) -> Stored:
     samples = stored_samples(predictor)
     if len(samples.validation) < FEWEST or np.isin(samples.validation, samples.train).any():

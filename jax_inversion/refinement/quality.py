@@ -4,7 +4,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Quality:
         return {"misfit": self.misfit, "above": self.above, "unlike": self.unlike}
 
 
+@lru_cache(maxsize=2)  # of predictors, which are asked again and again
 def usual(predictor: Predictor) -> Float[np.ndarray, " n"]:
     """Misfits, rising, of the predictions of the run's validation samples, or those that its model file brings.
 
