@@ -27,7 +27,7 @@ from jax_inversion.metrics import mape
 from jax_inversion.physics import simulate
 from jax_inversion.refinement import inversion, solver
 from jax_inversion.refinement.learn import learnt
-from jax_inversion.refinement.objective import Band, Observed, band, filtered
+from jax_inversion.refinement.objective import Band, Observed, band, filtered, options
 from jax_inversion.refinement.prior import Prior
 from jax_inversion.refinement.submission import setting_of
 
@@ -53,7 +53,7 @@ def gauss_newton(problem: Problem, settings: Any) -> np.ndarray:
 
 def l_bfgs(problem: Problem) -> np.ndarray:
     observed, bands, factor, fixed = problem
-    how = {**fixed["simulator"].options, "background": observed.background}
+    how = options(fixed["simulator"], observed)
     weights = observed.fitted[:, None, None]
 
     @jax.jit
@@ -81,7 +81,7 @@ def smoother(problem: Problem) -> np.ndarray:
     assimilations together count them once. No localisation: numbers of the prior's factor have no place.
     """
     observed, bands, factor, fixed = problem
-    how = {**fixed["simulator"].options, "background": observed.background}
+    how = options(fixed["simulator"], observed)
     fitted = np.flatnonzero(observed.fitted)
     rng = np.random.default_rng(0)
     draws = rng.standard_normal((factor.shape[0], MEMBERS)).astype(np.float32)

@@ -139,7 +139,10 @@ def _predicted(config: Config, run: Run, data: Path, checkpoint: str) -> tuple[P
 
     def make() -> list[Path]:
         submit(predictor, samples, out, made_from, uncertainty=True)
-        if not config.simulator.has_background:
+        try:
+            check_refinable(predictor.config)
+        except UserError as error:
+            log.info(f"without quality control: {error}")
             return [out, spread_path(out)]
         ordinary = quality.usual(predictor)
         return [out, spread_path(out), *control(predictor, samples, out, run.figures, ordinary, most=FIGURES)]

@@ -285,10 +285,8 @@ def test_mistakes_are_told_before_any_work(tmp_path, capsys):
     assert main([*arguments, "--train.epoch", "3"]) == 2 and "did you mean 'epochs'" in capsys.readouterr().err
     coarse = [*arguments, *SETTINGS, "--refine.spacing-m", "20"]
     assert main(coarse) == 2 and "refine.spacing_m 20 leaves fewer than 3 cells" in capsys.readouterr().err
-    assert (
-        main([*arguments, "--refine.on", "true"]) == 2
-        and "it needs simulator.background_km_s" in capsys.readouterr().err
-    )
+    nobody = [*arguments, "--refine.on", "true", "--refine.hold-out", "9"]
+    assert main(nobody) == 2 and "refine.hold_out is shot 9; the survey has 2" in capsys.readouterr().err
     (tmp_path / "data" / "train").mkdir(parents=True)
     assert main([*arguments, "--data", str(tmp_path / "data")]) == 2
     assert "no samples in it" in capsys.readouterr().err

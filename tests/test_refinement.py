@@ -111,6 +111,19 @@ def test_what_cannot_be_refined_comes_back_as_it_was(learnt, observed):
         np.testing.assert_array_equal(found.velocity_km_s, start)
 
 
+def test_a_survey_without_a_background_is_refined_too(learnt, observed):
+    """As on land: the equation itself, a layer that absorbs, and usual gathers in the place of the background's."""
+    _, start, truth, _ = observed
+    land = dataclasses.replace(
+        setting(), simulator=SimulatorConfig(spacing_m=20.0, exact=True, boundary="cpml", background_km_s="none")
+    )
+    gathers = np.asarray(simulate(truth, TINY, **land.simulator.options))
+    usual = np.asarray(simulate(np.full_like(truth, TINY.v_min_km_s), TINY, **land.simulator.options))
+    found = refine(start, gathers, usual, learnt, land)
+    assert found.scale > 0 and found.end.held_out < 0.5 * found.start.held_out
+    assert np.abs(found.velocity_km_s - truth).mean() < 0.8 * np.abs(start - truth).mean()
+
+
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(UserError, match="bands_hz"):
         RefineConfig(bands_hz=(8.0, 4.0))

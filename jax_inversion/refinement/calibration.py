@@ -20,7 +20,7 @@ from ..resampling import cell_means
 from ..runs import Run
 from . import job
 from .learn import learnt
-from .submission import setting_of
+from .submission import keep_background, setting_of
 
 REFINED = "refined_intervals"  # in a model file
 _MADE_FROM = "made_from"
@@ -79,6 +79,7 @@ def refined_validation(predictor: Predictor, made_from: str) -> Stored:
     work = job.StoredJob(
         place=place,
         prior=run.prior(label).resolve(),
+        background=keep_background(predictor),
         setting=setting_of(config, samples.store.survey),
         samples=tuple(samples.store.ids[row] for row in rows),
         starts=starts.resolve(),

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import backgrounds
 from ..data.folders import Sample, read_gathers
 from ..data.preprocess import decimate
 from ..files import digest, digest_json, read_journal, write_aside
@@ -31,12 +30,13 @@ JOURNAL, MADE_FROM = "rows.jsonl", "made_from"
 
 @dataclass(frozen=True)
 class Refining:
-    """What the samples of a set have in common: ``prior`` is where the prior is kept, ``place`` the folder of the
-    results. What ``given`` knows of sample ``k`` is refined.
+    """What the samples of a set have in common: ``prior`` and ``background`` are where these are kept, ``place`` the
+    folder of the results. What ``given`` knows of sample ``k`` is refined.
     """
 
     place: Path
     prior: Path
+    background: Path
     setting: Setting
     samples: tuple[Any, ...]
 
@@ -68,9 +68,7 @@ class Refining:
 
     @cached_property
     def _background(self) -> np.ndarray:
-        background = backgrounds.background(self.setting.survey, self.setting.simulator)
-        assert background is not None  # the door has refused a survey without one
-        return background
+        return np.asarray(open_mapped(self.background))
 
     @cached_property
     def belief(self) -> Prior:
@@ -124,8 +122,6 @@ def refined_samples(
     """
     rows = _begin(job, made_from)
     missing = [k for k in range(len(job.samples)) if k not in rows]
-    if missing:  # once, and not by each of the workers
-        backgrounds.background(job.setting.survey, job.setting.simulator)
     end = time.monotonic() + budget_s
     workers = min(workers or cores(), max(len(missing), 1))
     with (

@@ -1,7 +1,7 @@
 """What is to agree: whitened differences between observed and simulated gathers, band by band."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from ..arrays import EXACT, Gathers
 from ..data import whiten
 from ..data.preprocess import PreprocessConfig
+from ..physics import SimulatorConfig
 from ..survey import Survey
 
 _FLOOR, _GAIN_POWER = 0.03, 1.0  # where the preset says nothing of its own
@@ -27,13 +28,19 @@ class Band(NamedTuple):
 
 class Observed(NamedTuple):
     """One sample: the prediction that is to be corrected (x, depth) km/s, its gathers, decimated, those of the
-    background, and which shots are fitted (1) or held out (0).
+    background (or what comes nearest to them: what is more than these is the data), and which shots are fitted (1) or
+    held out (0).
     """
 
     start_km_s: Float[Array, "x depth"] | Float[np.ndarray, "x depth"]
     gathers: Gathers
     background: Gathers
     fitted: Float[Array, " shot"] | Float[np.ndarray, " shot"]
+
+
+def options(simulator: SimulatorConfig, observed: Observed) -> dict[str, Any]:
+    """Keyword arguments of ``simulate``; the background's response among them where the reference run's is known."""
+    return simulator.options | ({"background": observed.background} if simulator.has_background else {})
 
 
 class Misfits(NamedTuple):

@@ -13,11 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .. import backgrounds
 from ..data.folders import Sample, read_gathers
 from ..data.preprocess import decimate
 from ..data.statistics import evenly
-from ..errors import UserError
 from ..files import write_aside
 from ..inference.predictor import Predictor
 from ..inference.stored import predict_stored, stored_samples
@@ -27,8 +25,8 @@ from ..progress import track
 from ..resampling import resize
 from ..survey import Survey
 from .inversion import Setting
-from .objective import Band, Observed, band, filtered, misfits
-from .submission import setting_of
+from .objective import Band, Observed, band, filtered, misfits, options
+from .submission import background_of, setting_of
 
 USUAL = "usual"  # in a model file: the misfits of predictions of validation samples
 _ENOUGH = 60  # of these
@@ -73,7 +71,7 @@ def usual(predictor: Predictor) -> Float[np.ndarray, " n"]:
     rows = samples.validation[evenly(len(samples.validation), _ENOUGH)]
     stored = predict_stored(predictor, samples, rows, "usual misfits")
     setting, shape = setting_of(predictor.config, samples.store.survey), predictor.survey.model_shape
-    known = _background(setting)
+    known = background_of(predictor)
     models = (np.asarray(resize(model, shape)) for model in stored.models)
     seen = zip(rows, models, strict=True)
     found = [_look(model, samples.store.gathers[row], known, setting)[0] for row, model in seen]
@@ -85,7 +83,7 @@ def qualities(
 ) -> Iterator[tuple[str, Quality]]:
     """(id, quality) of each of the ``samples``, whose models are in ``submission``, among ``ordinary`` misfits."""
     recorded, setting = predictor.survey, setting_of(predictor.config, predictor.restored.survey)
-    known = _background(setting)
+    known = background_of(predictor)
     with read_submission(submission) as models:
         for sample in track(samples, len(samples), "quality"):
             gathers = decimate(read_gathers(sample, recorded), recorded.dt_s, setting.survey.dt_s)
@@ -97,7 +95,7 @@ def qualities(
 def quality_of(predictor: Predictor, gathers: np.ndarray, model: np.ndarray) -> Quality:
     """Of one sample: its recorded (or decimated) gathers (shot, time, receiver) and a model (x, depth) in km/s."""
     setting = setting_of(predictor.config, predictor.restored.survey)
-    seen, ordinary, known = predictor.decimated(gathers, cut=False)[0], usual(predictor), _background(setting)
+    seen, ordinary, known = predictor.decimated(gathers, cut=False)[0], usual(predictor), background_of(predictor)
     misfit, predicted = _look(model, seen, known, setting)
     return Quality(misfit, float(np.mean(ordinary < misfit)), seen, predicted, known)
 
@@ -120,13 +118,6 @@ def write(told: Mapping[str, Mapping[str, Any]], submission: Path) -> Path:
     return path
 
 
-def _background(setting: Setting) -> np.ndarray:
-    known = backgrounds.background(setting.survey, setting.simulator)
-    if known is None:
-        raise UserError("quality control compares with the background's response, and this survey has none")
-    return known
-
-
 def _look(
     model: np.ndarray, gathers: np.ndarray, background: np.ndarray, setting: Setting
 ) -> tuple[float, Float[np.ndarray, "shot time receiver"]]:
@@ -142,5 +133,5 @@ def _look(
 
 @partial(jax.jit, static_argnames=("survey", "simulator"))
 def _predicted(observed: Observed, widest: Band, *, survey: Survey, simulator: SimulatorConfig) -> tuple[Any, Any]:
-    gathers = simulate(observed.start_km_s, survey, background=observed.background, **simulator.options)
+    gathers = simulate(observed.start_km_s, survey, **options(simulator, observed))
     return misfits(widest, observed, filtered(widest, observed.gathers - gathers)).fitted, gathers

@@ -22,7 +22,7 @@ from ..arrays import EXACT, Velocity
 from ..physics import SimulatorConfig, linearize, simulate
 from ..resampling import resize
 from ..survey import Survey
-from .objective import Band, Misfits, Observed, filtered, filtered_transposed, misfits
+from .objective import Band, Misfits, Observed, filtered, filtered_transposed, misfits, options
 
 _exact = partial(jnp.matmul, precision=EXACT)
 HALVINGS = 4  # of a step that does not lower the objective
@@ -59,7 +59,7 @@ def look(
 ) -> Misfits:  # fmt: skip
     """How far the gathers of the model that ``w`` makes are from those observed."""
     model = refined(observed.start_km_s, factor, w, shape, survey)
-    gathers = simulate(model, survey, background=observed.background, **simulator.options)
+    gathers = simulate(model, survey, **options(simulator, observed))
     return misfits(band, observed, filtered(band, observed.gathers - gathers))
 
 
@@ -72,7 +72,7 @@ def gauss_newton(
 
     ``simulator`` says how to simulate; ``products`` of J and of its transpose are taken.
     """
-    how = {**simulator.options, "background": observed.background}
+    how = options(simulator, observed)
     weights = observed.fitted[:, None, None]
     model = partial(refined, observed.start_km_s, factor, shape=shape, survey=survey)
 

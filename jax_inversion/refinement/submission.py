@@ -18,7 +18,7 @@ from .. import config as configs
 from ..config import Config
 from ..data.folders import Sample, check_samples
 from ..errors import UserError
-from ..files import digest, write_aside
+from ..files import digest, save_array, write_aside
 from ..inference.predictor import Predictor
 from ..inference.submission import SubmissionWriter, read_submission, spread_path
 from ..inference.submit import provenance, submit
@@ -41,11 +41,6 @@ def rows_path(out: Path) -> Path:
 def check_refinable(config: Config) -> SimulatorConfig:
     """How to simulate in refining. ``UserError``, before any work, where the settings do not allow it."""
     simulator = dataclasses.replace(config.simulator, spacing_m=config.refine.spacing_m)
-    if not simulator.has_background:
-        raise UserError(
-            "refining compares what a section adds to the background's response: it needs simulator.background_km_s, "
-            "the damping layer and a reference run"
-        )
     if config.refine.hold_out > config.survey.shots:
         raise UserError(f"refine.hold_out is shot {config.refine.hold_out}; the survey has {config.survey.shots}")
     model = jax.ShapeDtypeStruct(config.survey.model_shape, jnp.float32)
@@ -67,11 +62,29 @@ def refine_arrays(predictor: Predictor, gathers: np.ndarray, start_km_s: np.ndar
     seen = predictor.decimated(gathers, cut=False)
     if len(seen) != 1:
         raise UserError(f"gathers of {len(seen)} samples, and one start; refine them one by one")
-    known = backgrounds.background(setting.survey, setting.simulator)
-    assert known is not None  # ``check_refinable`` has refused a survey without one
-    found = refine(start_km_s, seen[0], known, learnt(predictor), setting)
+    found = refine(start_km_s, seen[0], background_of(predictor), learnt(predictor), setting)
     deviation = found.velocity_km_s * np.asarray(resize(found.deviation, recorded.model_shape))
     return found.velocity_km_s, deviation
+
+
+def background_of(predictor: Predictor) -> np.ndarray:
+    """The background's response (shot, time, receiver), decimated. Where nobody knows it, as on land, the median of the
+    training samples' gathers, which whitening subtracts; where nothing is whitened, nothing.
+    """
+    setting = setting_of(predictor.config, predictor.restored.survey)
+    known = backgrounds.background(setting.survey, setting.simulator)
+    if known is not None:
+        return known
+    whitening = predictor.inputs.whitening
+    return np.zeros(setting.survey.gathers_shape, np.float32) if whitening is None else np.asarray(whitening.background)
+
+
+def keep_background(predictor: Predictor) -> Path:
+    """Where worker processes find it, beside the prior."""
+    prior = Run(predictor.restored.run).prior(predictor.restored.label)
+    path = prior.with_name(f"background_{predictor.restored.label}.npy")
+    save_array(path, background_of(predictor))
+    return path.resolve()
 
 
 def setting_of(config: Config, survey: Survey) -> Setting:
@@ -124,6 +137,7 @@ def refine_submission(
         samples=tuple(sample.path.resolve() for sample in samples),
         start=start.resolve(),
         prior=Run(predictor.restored.run).prior(predictor.restored.label).resolve(),
+        background=keep_background(predictor),
         recorded=predictor.survey,
         setting=setting,
     )
