@@ -1,6 +1,6 @@
 """How a checkpoint does on geologies that it may never have seen, and under noise: samples kept aside for judging.
 
-    python benchmarks/families.py --ckpt pretrained --samples /tmp/families
+    python benchmarks/families.py --ckpt pretrained --samples DIR
 
 Forty samples of each geology, seed 901, made on 5 m cells in the challenge's layout where they are not there yet;
 MAPE, and how often intervals of 90 % hold the truth. Then the marine ones with noise as in ``noise.py``.
