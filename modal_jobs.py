@@ -232,7 +232,7 @@ def refine(
         asked, parts = refining.parts(root, run, checkpoint_name, data, overrides, chunk)
     with endings.in_one_line():
         pieces = gather(refine_chunk, asked, parts, "refining")
-        merge_refined.remote(asked, pieces)
+        merge.remote(asked, pieces, "refining")
 
 
 @app.function(**on(MACHINES["refine_chunk"]))
@@ -243,17 +243,10 @@ def refine_chunk(asked: Any, start: int, stop: int) -> str:
 
 
 @app.function(**on(MACHINES["score"]))
-def merge_refined(asked: Any, pieces: list) -> None:
-    """One checked submission of the refined pieces."""
-    with at_work("merge_refined", "refining") as (root, refining):
-        refining.merge(root, asked, pieces)
-
-
-@app.function(**on(MACHINES["score"]))
-def merge(asked: Any, pieces: list) -> None:
-    """One checked submission of the pieces."""
-    with at_work("merge", "submissions") as (root, submissions):
-        submissions.merge(root, asked, pieces)
+def merge(asked: Any, pieces: list, module: str = "submissions") -> None:
+    """One checked submission of the pieces, predicted or refined."""
+    with at_work("merge", module) as (root, stages):
+        stages.merge(root, asked, pieces)
 
 
 @app.function(**on(MACHINES["score"]))

@@ -77,6 +77,11 @@ class DoorParser(argparse.ArgumentParser):
         super().__init__(prog=prog, description=description, epilog=epilog, allow_abbrev=False)
         self.sections = sections
 
+    def add_checkpoint(self) -> None:
+        """--ckpt, as every door that predicts takes it."""
+        help = "RUN, RUN/latest, RUN/epoch_10, a model file, pretrained"
+        self.add_argument("--ckpt", required=True, metavar="CKPT", help=help)
+
     def read(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """The options, and the settings that are changed. ``UserError`` where a door without settings is given one."""
         if self.sections and {"-h", "--help"} & {*argv}:

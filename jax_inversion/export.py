@@ -53,12 +53,7 @@ def parser() -> DoorParser:
         epilog="Settings of [refine] and [infer] may be changed: --refine.prior-samples 240",
         sections=("refine", "infer"),
     )
-    door.add_argument(
-        "--ckpt",
-        required=True,
-        metavar="CKPT",
-        help="RUN, RUN/latest, RUN/epoch_10, a model file, pretrained",
-    )
+    door.add_checkpoint()
     door.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the model file")
     door.add_argument(
         "--refined-intervals", action="store_true", help="with what intervals of refined models need: takes minutes"

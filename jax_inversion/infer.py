@@ -90,12 +90,7 @@ def parser() -> DoorParser:
         epilog="Settings of the [infer] section may be changed: --infer.mirror false --infer.batch-size 8",
         sections=("infer",),
     )
-    door.add_argument(
-        "--ckpt",
-        required=True,
-        metavar="CKPT",
-        help="RUN, RUN/latest, RUN/epoch_10, a model file, pretrained",
-    )
+    door.add_checkpoint()
     door.add_argument(
         "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"
     )

@@ -63,8 +63,7 @@ def refine(
     from .refinement.submission import refine_arrays
 
     known = None if intervals is None else calibration.table(predictor)
-    velocity = start.velocity_km_s if isinstance(start, Prediction) else start
-    velocity, spread = refine_arrays(predictor, np.asarray(gathers), np.asarray(velocity, np.float32))
+    velocity, spread = refine_arrays(predictor, np.asarray(gathers), _models(start).astype(np.float32))
     low = high = None
     if known is not None and intervals is not None:
         factors = chosen(known, intervals, str(predictor.restored.path))
@@ -77,20 +76,19 @@ def quality(predictor: Predictor, gathers: AnyArray, prediction: Prediction | An
 
     ``misfit`` is what is left of the whitened data; ``above`` the share of the run's validation samples that are
     nearer to theirs; ``unlike`` whether all are. With ``observed`` and ``predicted`` gathers. ``UserError`` where
-    the run has no packed samples, and where its survey has no background.
+    the run has no packed samples.
     """
     from .refinement.quality import quality_of
 
-    velocity = prediction.velocity_km_s if isinstance(prediction, Prediction) else prediction
+    velocity = _models(prediction)
     if velocity.shape != predictor.survey.model_shape:
         raise UserError(f"the prediction is {velocity.shape}; right is {predictor.survey.model_shape} (x, depth)")
-    return quality_of(predictor, np.asarray(gathers), np.asarray(velocity, np.float32))
+    return quality_of(predictor, np.asarray(gathers), velocity.astype(np.float32))
 
 
 def score(truth: AnyArray, prediction: Prediction | AnyArray, survey: Survey = CHALLENGE) -> dict[str, float]:
     """MAPE (a fraction, as the challenge defines it), MAE and RMSE in km/s, and SSIM of models (*sample, x, depth)."""
-    velocity = prediction.velocity_km_s if isinstance(prediction, Prediction) else prediction
-    found, true = np.asarray(velocity), np.asarray(truth)
+    found, true = _models(prediction), np.asarray(truth)
     if found.shape != true.shape:
         raise UserError(f"the prediction is {found.shape}, the truth {true.shape}; right are equal shapes (x, depth)")
     plain = {name: float(getattr(metrics, name)(found, true)) for name in ("mape", "mae", "rmse")}
@@ -131,3 +129,7 @@ def plot_gathers(
     if gathers.shape != survey.gathers_shape:
         raise UserError(f"gathers are {gathers.shape}; right is {survey.gathers_shape} (shot, time, receiver)")
     return plots.gather_panel(gathers, survey, gain=gain, title=title)
+
+
+def _models(given: Prediction | AnyArray) -> np.ndarray:
+    return np.asarray(given.velocity_km_s if isinstance(given, Prediction) else given)

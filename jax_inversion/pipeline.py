@@ -141,10 +141,10 @@ def _predicted(config: Config, run: Run, data: Path, checkpoint: str) -> tuple[P
         submit(predictor, samples, out, made_from, uncertainty=True)
         try:
             check_refinable(predictor.config)
-        except UserError as error:
+            ordinary = quality.usual(predictor)
+        except UserError as error:  # the submission does not depend on it
             log.info(f"without quality control: {error}")
             return [out, spread_path(out)]
-        ordinary = quality.usual(predictor)
         return [out, spread_path(out), *control(predictor, samples, out, run.figures, ordinary, most=FIGURES)]
 
     _stage(run, "infer", out.name, made_from, make)

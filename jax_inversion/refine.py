@@ -62,12 +62,7 @@ def parser() -> DoorParser:
         "Interrupted, the same command goes on.",
         sections=("refine", "infer"),
     )
-    door.add_argument(
-        "--ckpt",
-        required=True,
-        metavar="CKPT",
-        help="RUN, RUN/latest, RUN/epoch_10, a model file, pretrained",
-    )
+    door.add_checkpoint()
     door.add_argument(
         "--data", type=Path, metavar="DIR", help="samples, or test/ with samples (default: the run's own)"
     )

@@ -27,7 +27,7 @@ def batches(
     seed: int,
     resample: str = "none",
     extra: Mapping[str, np.ndarray] | None = None,
-    second_share: float | None = None,
+    second_share: float = 0.0,
 ) -> grain.DatasetIterator:
     """Endless batches of the store's rows ``indices``; each member shuffles them its own way, anew each epoch.
 
@@ -36,10 +36,10 @@ def batches(
     first axis, that array's rows (member, batch, ...). ``get_state()`` and ``set_state()`` are the loader's position.
     ``resample`` says which rows a member sees: all (``none``), as many of them drawn with replacement (``bootstrap``),
     or all but one in ``members`` (``fold``), another part for each. ``second_share``: of the samples of an epoch, those
-    from the second of the store's two parts, however many these hold.
+    from the second of the store's two parts, where it has such, however many these hold.
     """
-    first = store.parts[0] if store.parts and second_share is not None else None
-    plan = _Plan(np.asarray(indices, np.int32), batch_size, members, seed, resample, first, second_share or 0.0)
+    first = store.parts[0] if store.parts else None
+    plan = _Plan(np.asarray(indices, np.int32), batch_size, members, seed, resample, first, second_share)
     sources = {"gathers": store.gathers, **(extra or {})}
     if store.velocities is not None:
         sources["velocity"] = store.velocities

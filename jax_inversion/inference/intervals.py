@@ -36,6 +36,7 @@ def calibrated(predictor: Predictor, level: float) -> Factors:
 
     ``UserError`` where these are too few.
     """
+    check_level(level)
     brought = predictor.restored.extras.get(INTERVALS)
     if brought is None:
         return factors(_validated(predictor), level)

@@ -1,6 +1,7 @@
 """Predictions for samples of a run's own packed store, on its coarse cells: what a network's errors are learnt from."""
 
 import dataclasses
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -31,6 +32,7 @@ class Stored(NamedTuple):
     spreads: Float[np.ndarray, "n x depth"]
 
 
+@lru_cache(maxsize=2)  # of predictors: all bytes of a store are read to see that it is whole
 def stored_samples(predictor: Predictor) -> Samples:
     """The store of a checkpoint's run, and its split. ``UserError`` where the run has none."""
     run, section = Run(predictor.restored.run), predictor.config.data

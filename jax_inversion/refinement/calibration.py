@@ -76,11 +76,12 @@ def refined_validation(predictor: Predictor, made_from: str) -> Stored:
     starts, gathers = inputs / "starts.npy", inputs / "gathers.npy"
     save_array(starts, stored.models)
     save_array(gathers, samples.store.gathers[rows])
+    setting = setting_of(config, samples.store.survey)
     work = job.StoredJob(
         place=place,
         prior=run.prior(label).resolve(),
-        background=keep_background(predictor),
-        setting=setting_of(config, samples.store.survey),
+        background=keep_background(predictor, setting),
+        setting=setting,
         samples=tuple(samples.store.ids[row] for row in rows),
         starts=starts.resolve(),
         gathers=gathers.resolve(),

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from ..data.preprocess import PreprocessConfig
 from ..physics import SimulatorConfig
+from ..resampling import resize
 from ..sections import RefineConfig
 from ..survey import Survey
 from . import solver
@@ -53,11 +54,21 @@ class Refined:
     steps: int
 
     @property
+    def deviation_km_s(self) -> Float[np.ndarray, "x depth"]:
+        """The standard deviation of ``velocity_km_s``."""
+        return absolute(self.deviation, self.velocity_km_s)
+
+    @property
     def said(self) -> dict[str, Any]:
         """What a report tells of it, fit for JSON."""
         misfits = {"start": self.start.held_out, "end": self.end.held_out, "fitted": self.end.fitted}
         finite = {name: value if math.isfinite(value) else None for name, value in misfits.items()}
         return {"scale": self.scale, "reason": self.reason, "steps": self.steps, "misfit": finite}
+
+
+def absolute(deviation: Float[np.ndarray, "X Z"], velocity_km_s: np.ndarray) -> Float[np.ndarray, "x depth"]:
+    """A deviation of log velocity, on the correction's cells, in km/s on the model's."""
+    return velocity_km_s * np.asarray(resize(deviation, velocity_km_s.shape))
 
 
 def refine(

@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,14 +23,14 @@ from ..resampling import resize
 from ..simulation.workers import run
 from ..survey import Survey
 from . import prior
-from .inversion import Setting, refine
+from .inversion import Setting, absolute, refine
 from .prior import Prior
 
 JOURNAL, MADE_FROM = "rows.jsonl", "made_from"
 
 
 @dataclass(frozen=True)
-class Refining:
+class Refining(ABC):
     """What the samples of a set have in common: ``prior`` and ``background`` are where these are kept, ``place`` the
     folder of the results. What ``given`` knows of sample ``k`` is refined.
     """
@@ -40,12 +41,13 @@ class Refining:
     setting: Setting
     samples: tuple[Any, ...]
 
+    @abstractmethod
     def id_of(self, k: int) -> str:
-        raise NotImplementedError
+        """The name of sample ``k``."""
 
+    @abstractmethod
     def given(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The prediction (x, depth) km/s and the decimated gathers of sample ``k``."""
-        raise NotImplementedError
 
     def result(self, k: int) -> Path:
         """Where sample ``k``'s model and its standard deviation lie, (2, x, depth)."""
@@ -56,15 +58,10 @@ class Refining:
         begun = time.monotonic()
         start, gathers = self.given(k)
         found = refine(start.astype(np.float32), gathers, self._background, self.belief, self.setting)
-        deviation = self.absolute(found.deviation, found.velocity_km_s)
         with write_aside(self.result(k)) as aside, aside.open("wb") as file:
-            np.save(file, np.stack([found.velocity_km_s, deviation]).astype(np.float32), allow_pickle=False)
+            np.save(file, np.stack([found.velocity_km_s, found.deviation_km_s]).astype(np.float32), allow_pickle=False)
         said = {"id": self.id_of(k), "seconds": round(time.monotonic() - begun, 1), **found.said}
         return said | {"row": k, "sha256": digest(self.result(k))}
-
-    def absolute(self, deviation: np.ndarray, model: np.ndarray) -> np.ndarray:
-        """A deviation of log velocity, on the correction's cells, in km/s on the model's."""
-        return model * np.asarray(resize(deviation, self.setting.survey.model_shape))
 
     @cached_property
     def _background(self) -> np.ndarray:
@@ -148,7 +145,7 @@ def models(job: RefineJob, rows: dict[int, dict[str, Any]]) -> Iterator[tuple[st
                 yield job.id_of(k), model, deviation
             else:
                 model = submission.read(job.id_of(k), job.recorded.model_shape)
-                yield job.id_of(k), model, job.absolute(job.belief.deviation, model)
+                yield job.id_of(k), model, absolute(job.belief.deviation, model)
 
 
 def _begin(job: Refining, made_from: dict[str, Any]) -> dict[int, dict[str, Any]]:

@@ -71,7 +71,7 @@ def usual(predictor: Predictor) -> Float[np.ndarray, " n"]:
     rows = samples.validation[evenly(len(samples.validation), _ENOUGH)]
     stored = predict_stored(predictor, samples, rows, "usual misfits")
     setting, shape = setting_of(predictor.config, samples.store.survey), predictor.survey.model_shape
-    known = background_of(predictor)
+    known = background_of(predictor, setting)
     models = (np.asarray(resize(model, shape)) for model in stored.models)
     seen = zip(rows, models, strict=True)
     found = [_look(model, samples.store.gathers[row], known, setting)[0] for row, model in seen]
@@ -83,19 +83,22 @@ def qualities(
 ) -> Iterator[tuple[str, Quality]]:
     """(id, quality) of each of the ``samples``, whose models are in ``submission``, among ``ordinary`` misfits."""
     recorded, setting = predictor.survey, setting_of(predictor.config, predictor.restored.survey)
-    known = background_of(predictor)
+    known = background_of(predictor, setting)
     with read_submission(submission) as models:
         for sample in track(samples, len(samples), "quality"):
             gathers = decimate(read_gathers(sample, recorded), recorded.dt_s, setting.survey.dt_s)
             model = models.read(sample.id, recorded.model_shape).astype(np.float32)
-            misfit, predicted = _look(model, gathers, known, setting)
-            yield sample.id, Quality(misfit, float(np.mean(ordinary < misfit)), gathers, predicted, known)
+            yield sample.id, _quality(model, gathers, known, setting, ordinary)
 
 
 def quality_of(predictor: Predictor, gathers: np.ndarray, model: np.ndarray) -> Quality:
     """Of one sample: its recorded (or decimated) gathers (shot, time, receiver) and a model (x, depth) in km/s."""
     setting = setting_of(predictor.config, predictor.restored.survey)
-    seen, ordinary, known = predictor.decimated(gathers, cut=False)[0], usual(predictor), background_of(predictor)
+    seen, ordinary, known = (
+        predictor.decimated(gathers, cut=False)[0],
+        usual(predictor),
+        background_of(predictor, setting),
+    )
     misfit, predicted = _look(model, seen, known, setting)
     return Quality(misfit, float(np.mean(ordinary < misfit)), seen, predicted, known)
 
@@ -116,6 +119,13 @@ def write(told: Mapping[str, Mapping[str, Any]], submission: Path) -> Path:
             name, told[name]["misfit"],
         )  # fmt: skip
     return path
+
+
+def _quality(
+    model: np.ndarray, gathers: np.ndarray, background: np.ndarray, setting: Setting, ordinary: np.ndarray
+) -> Quality:
+    misfit, predicted = _look(model, gathers, background, setting)
+    return Quality(misfit, float(np.mean(ordinary < misfit)), gathers, predicted, background)
 
 
 def _look(

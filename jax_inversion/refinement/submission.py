@@ -23,7 +23,6 @@ from ..inference.predictor import Predictor
 from ..inference.submission import SubmissionWriter, read_submission, spread_path
 from ..inference.submit import provenance, submit
 from ..physics import SimulatorConfig, simulate
-from ..resampling import resize
 from ..runs import Run
 from ..survey import Survey
 from . import job
@@ -62,16 +61,14 @@ def refine_arrays(predictor: Predictor, gathers: np.ndarray, start_km_s: np.ndar
     seen = predictor.decimated(gathers, cut=False)
     if len(seen) != 1:
         raise UserError(f"gathers of {len(seen)} samples, and one start; refine them one by one")
-    found = refine(start_km_s, seen[0], background_of(predictor), learnt(predictor), setting)
-    deviation = found.velocity_km_s * np.asarray(resize(found.deviation, recorded.model_shape))
-    return found.velocity_km_s, deviation
+    found = refine(start_km_s, seen[0], background_of(predictor, setting), learnt(predictor), setting)
+    return found.velocity_km_s, found.deviation_km_s
 
 
-def background_of(predictor: Predictor) -> np.ndarray:
+def background_of(predictor: Predictor, setting: Setting) -> np.ndarray:
     """The background's response (shot, time, receiver), decimated. Where nobody knows it, as on land, the median of the
     training samples' gathers, which whitening subtracts; where nothing is whitened, nothing.
     """
-    setting = setting_of(predictor.config, predictor.restored.survey)
     known = backgrounds.background(setting.survey, setting.simulator)
     if known is not None:
         return known
@@ -79,11 +76,11 @@ def background_of(predictor: Predictor) -> np.ndarray:
     return np.zeros(setting.survey.gathers_shape, np.float32) if whitening is None else np.asarray(whitening.background)
 
 
-def keep_background(predictor: Predictor) -> Path:
+def keep_background(predictor: Predictor, setting: Setting) -> Path:
     """Where worker processes find it, beside the prior."""
     prior = Run(predictor.restored.run).prior(predictor.restored.label)
     path = prior.with_name(f"background_{predictor.restored.label}.npy")
-    save_array(path, background_of(predictor))
+    save_array(path, background_of(predictor, setting))
     return path.resolve()
 
 
@@ -95,7 +92,8 @@ def setting_of(config: Config, survey: Survey) -> Setting:
 def made_from(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]:
     """What a refined submission is made from, fit for JSON."""
     sections = configs.as_dict(predictor.config)
-    settings = {name: value for name, value in sections["refine"].items() if name not in ("on", "workers")}
+    idle = "on", "workers", "calibration_samples"
+    settings = {name: value for name, value in sections["refine"].items() if name not in idle}
     return provenance(predictor, samples) | {"refine": settings, "simulator": sections["simulator"]}
 
 
@@ -137,7 +135,7 @@ def refine_submission(
         samples=tuple(sample.path.resolve() for sample in samples),
         start=start.resolve(),
         prior=Run(predictor.restored.run).prior(predictor.restored.label).resolve(),
-        background=keep_background(predictor),
+        background=keep_background(predictor, setting),
         recorded=predictor.survey,
         setting=setting,
     )

@@ -89,7 +89,7 @@ class Training:
             seed=config.train.seed,
             resample=config.ensemble.resample,
             extra={BASE + name: grids for name, grids in self.grids.items()},
-            second_share=config.data.simulated_share if self.store.parts else None,
+            second_share=config.data.simulated_share,
         )
         base_shapes = {name: grids.shape[1:] for name, grids in self.grids.items()}
         inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
