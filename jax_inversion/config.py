@@ -57,6 +57,10 @@ class Config:
     def __post_init__(self) -> None:
         if self.loss.time and self.model.name != "traveltime":
             raise UserError(f"loss.time has no effect on model.name {self.model.name!r}: right is 'traveltime', or 0")
+        if self.simulate.fresh_every and self.data.source != "simulated":
+            raise UserError(
+                f"simulate.fresh_every has no effect with data.source {self.data.source!r}: right is 'simulated', or 0"
+            )
         if self.ensemble.resample == "fold" and self.total_members < 2:
             raise UserError("ensemble.resample 'fold' leaves a part out for each of several members, here is one")
 

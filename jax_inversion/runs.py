@@ -55,6 +55,10 @@ class Run:
         """The packed simulated samples, where there are others beside them."""
         return self.path / "store" / "simulated"
 
+    def fresh(self, number: int) -> Path:
+        """The packed samples that are trained on after ``number`` others, where they are exchanged."""
+        return self.path / "store" / f"fresh_{number}"
+
     @property
     def base(self) -> Path:
         """The fitted baselines."""

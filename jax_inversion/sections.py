@@ -18,6 +18,7 @@ class SimulateConfig:
     """Data that the pipeline makes for itself when it is given none."""
 
     train_count: CountOrZero = 0  # training samples
+    fresh_every: CountOrZero = 0  # epochs, after which as many others, made meanwhile, are trained on; 0: never
     test_count: CountOrZero = 0  # test samples, in the challenge's layout
     seed: CountOrZero = 0  # another seed, other samples
     geology: str = "marine"  # of the models: a preset, or a mixture such as "marine:3 salt:1"

@@ -53,7 +53,10 @@ def train(
 
             return plots.png(plots.comparison(truth, prediction, store.survey.on_grid(truth.shape), title=name))
 
-        training.fit(config, samples, place.path, base, draw, on_checkpoint, start)
+        def fresh(number: int, tell: Callable[[], None]) -> Store:
+            return _simulated(config, place, place.fresh(number), number, tell)
+
+        training.fit(config, samples, place.path, base, draw, on_checkpoint, start, fresh)
     return place.path
 
 
@@ -90,16 +93,19 @@ def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = S
     return own if source == "folders" else join(own, _simulated(config, place, place.simulated))
 
 
-def _simulated(config: Config, place: Run, folder: Path) -> Store:
+def _simulated(
+    config: Config, run: Run, folder: Path, number: int = 0, tell: Callable[[], None] | None = None
+) -> Store:
+    """As many samples as the config says, after ``number`` times as many others."""
     section = config.simulate
     if not section.train_count:
         raise UserError(f"data.source is {config.data.source!r}, but simulate.train_count is 0; how many samples?")
     survey = config.survey.with_interval(config.preprocess.dt_s)
-    shape = coarse_shape(config.survey, config.train.spacing_m)
+    shape, count = coarse_shape(config.survey, config.train.spacing_m), section.train_count
     how = {"geology": section.geology, "seed": section.seed, "simulator": config.simulator, "workers": section.workers}
-    with place.lock():
-        training.check_run(place.path, config)  # or the samples of a run that was begun would be replaced
-        return simulated_store(folder, section.train_count, survey, shape, **how)
+    with run.lock():
+        training.check_run(run.path, config)  # or the samples of a run that was begun would be replaced
+        return simulated_store(folder, count, survey, shape, **how, first=number * count, tell=tell)
 
 
 def parser() -> DoorParser:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -17,12 +18,14 @@ from tiny_network import tiny_network
 from tiny_run import tiny_config, write_samples
 
 from jax_inversion import config as configs
+from jax_inversion.simulation import filling
 from jax_inversion.train import train
 from jax_inversion.training import list_checkpoints, read_metrics, restore
 from jax_inversion.training.checkpoints import newest_meta
 
 EPOCHS = 4
-# Sections of the presets: members on nothing, and two groups on bases of their own, each member with its own samples.
+# Sections of the presets: members on nothing; two groups on bases of their own, each member with its own samples; other
+# samples, made meanwhile, in each epoch.
 CASES = {
     "plain": {},
     "groups": {
@@ -33,6 +36,12 @@ CASES = {
             "group": [{"members": 2, "base": "profile", "train": {"optimiser": "muon", "ema_decay": 0.0}}],
         },
     },
+    "fresh": {
+        "data": {"source": "simulated"},
+        "simulate": {"train_count": 16, "fresh_every": 1, "geology": "layered", "workers": 1},
+        "simulator": {"spacing_m": 10.0, "background_km_s": "none"},
+        "base": {"regression": "linear", "spacing_m": 20.0},
+    },
 }
 
 
@@ -41,7 +50,7 @@ def room(tmp_path_factory):
     """Data, a preset and a run never interrupted for either case, and what each renaming of its checkpoints left."""
     room = tmp_path_factory.mktemp("kills")
     write_samples(room / "data")
-    with tiny_network():
+    with tiny_network(), samples_made_here():
         for case, sections in CASES.items():
             settings = tiny_config(train={"epochs": EPOCHS}, **sections)
             configs.save(settings, room / f"{case}.toml")
@@ -49,6 +58,14 @@ def room(tmp_path_factory):
                 photograph_renamings(patch, room, case)
                 train(settings, room / "data", room / f"{case}_whole")
         yield room
+
+
+@contextmanager
+def samples_made_here():
+    """In this process: another takes seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filling, "run", lambda job, ks, workers: ((k, job.make(k)) for k in ks))
+        yield
 
 
 def photograph_renamings(patch, room, case):

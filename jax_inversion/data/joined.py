@@ -1,6 +1,6 @@
-"""Two packed stores as one: samples of one's own and simulated ones, each where it lies."""
+"""Packed stores as one, each where it lies: samples of one's own and simulated ones, or those that are still made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from .rows import Store
 class Rows:
     """Arrays one behind the other along their first axis, read when they are indexed. For reading only."""
 
-    def __init__(self, parts: Sequence[np.ndarray]):
+    def __init__(self, parts: Sequence[Any]):
         self.parts = parts
         self.starts = np.cumsum([0, *map(len, parts)])
         self.shape, self.dtype = (int(self.starts[-1]), *parts[0].shape[1:]), parts[0].dtype
@@ -31,9 +31,22 @@ class Rows:
         like = self.parts[0][(slice(0, 0), *others)]
         found = np.empty((*rows.shape, *like.shape[1:]), self.dtype)
         for k, array in enumerate(self.parts):
-            own = part == k
-            found[own] = array[(rows[own] - self.starts[k], *others)]
+            if (own := part == k).any():
+                found[own] = array[(rows[own] - self.starts[k], *others)]
         return found
+
+
+class Late:
+    """An array of a known shape that is not there yet: whoever reads it waits until ``read`` has it."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, read: Callable[[], np.ndarray]):
+        self.shape, self.dtype, self.read = shape, dtype, read
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.read()[index]
 
 
 def join(first: Store, second: Store) -> Store:

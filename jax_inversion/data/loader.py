@@ -5,7 +5,8 @@ Batch k is a pure function of (seed, k): restoring the state continues with the 
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import grain
 import numpy as np
@@ -26,8 +27,10 @@ def batches(
     members: int,
     seed: int,
     resample: str = "none",
-    extra: Mapping[str, np.ndarray] | None = None,
+    extra: Mapping[str, Any] | None = None,
     second_share: float = 0.0,
+    later: Sequence[np.ndarray] = (),
+    fresh_every: int = 0,
 ) -> grain.DatasetIterator:
     """Endless batches of the store's rows ``indices``; each member shuffles them its own way, anew each epoch.
 
@@ -36,10 +39,12 @@ def batches(
     first axis, that array's rows (member, batch, ...). ``get_state()`` and ``set_state()`` are the loader's position.
     ``resample`` says which rows a member sees: all (``none``), as many of them drawn with replacement (``bootstrap``),
     or all but one in ``members`` (``fold``), another part for each. ``second_share``: of the samples of an epoch, those
-    from the second of the store's two parts, where it has such, however many these hold.
+    from the second of the store's two parts, where it has such, however many these hold. Each ``fresh_every`` epochs
+    the next of ``later`` take the place of ``indices``; an epoch has as many batches as before.
     """
     first = store.parts[0] if store.parts else None
-    plan = _Plan(np.asarray(indices, np.int32), batch_size, members, seed, resample, first, second_share)
+    rounds = [np.asarray(rows, np.int32) for rows in (indices, *later)]
+    plan = _Plan(rounds, batch_size, members, seed, resample, first, second_share, fresh_every)
     sources = {"gathers": store.gathers, **(extra or {})}
     if store.velocities is not None:
         sources["velocity"] = store.velocities
@@ -57,20 +62,21 @@ class _Plan:
 
     def __init__(
         self,
-        indices: np.ndarray,
+        rounds: Sequence[np.ndarray],
         batch_size: int,
         members: int,
         seed: int,
         resample: str,
         first: int | None = None,
         share: float = 0.0,
+        fresh_every: int = 0,
     ):
+        indices = rounds[0]
         if indices.ndim != 1 or not indices.size:
             raise ValueError(f"indices must be a list of at least one row, found shape {indices.shape}")
-        self.indices, self.batch_size, self.members, self.seed = indices, batch_size, members, seed
-        self.first, self.share = first, share
+        self.rounds, self.batch_size, self.members, self.seed = rounds, batch_size, members, seed
+        self.resample, self.first, self.share, self.fresh_every = resample, first, share, fresh_every
         self.steps = steps_per_epoch(len(indices), batch_size)
-        self.seen = [_seen(indices, member, members, seed, resample) for member in range(members)]
         self.order = functools.lru_cache(maxsize=2)(self._order)
 
     def __len__(self) -> int:
@@ -82,8 +88,10 @@ class _Plan:
 
     def _order(self, epoch: int) -> np.ndarray:
         """(member, step, batch) rows of one epoch."""
+        indices = self.rounds[epoch // self.fresh_every if self.fresh_every else 0]
         generators = [np.random.default_rng((self.seed, m, epoch)) for m in range(self.members)]
-        rows = [self._rows(rng, rows) for rng, rows in zip(generators, self.seen, strict=True)]
+        seen = [_seen(indices, member, self.members, self.seed, self.resample) for member in range(self.members)]
+        rows = [self._rows(rng, rows) for rng, rows in zip(generators, seen, strict=True)]
         shape = (self.steps, self.batch_size)
         return np.stack([np.resize(each, shape) for each in rows])  # repeats rows only where a batch needs more
 
@@ -91,8 +99,9 @@ class _Plan:
         """A member's rows of an epoch, shuffled: all, or of both parts so many as their shares say."""
         if self.first is None:
             return rng.permutation(rows)
-        second = round(self.share * len(self.indices))
-        parts = (rows[rows < self.first], len(self.indices) - second), (rows[rows >= self.first], second)
+        whole = len(self.rounds[0])
+        second = round(self.share * whole)
+        parts = (rows[rows < self.first], whole - second), (rows[rows >= self.first], second)
         return rng.permutation(np.concatenate([_drawn(rng, part, count) for part, count in parts if len(part)]))
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +34,22 @@ def simulated_store(
     seed: int,
     simulator: SimulatorConfig,
     workers: int = 0,
+    first: int = 0,
+    tell: Callable[[], None] | None = None,
 ) -> Store:
-    """The store in ``folder`` of samples 0 to ``count`` (exclusive), made now as far as it is not there.
+    """The store in ``folder`` of ``count`` samples, from ``first`` on, made now as far as it is not there.
 
     ``survey`` has the store's interval, ``shape`` is that of its models (x, depth): the survey's or a coarser one.
-    ``workers``: processes, 0: one a core. A store that is damaged, or of something else, is replaced.
+    ``workers``: processes, 0: one a core. A store that is damaged, or of something else, is replaced. ``tell()`` is
+    called after each sample, instead of a progress bar; what it raises ends the filling.
 
     Raises:
         UserError: something given is wrong.
         RunError: a sample failed, a worker died or the disk is full; what is there is kept.
     """
     filling = folder.with_name(f"{folder.name}.filling")
-    job = StockJob(filling, survey, shape, seed, geology, simulator)
-    made_from = {"simulated": job.made_from, "count": count}
+    job = StockJob(filling, survey, shape, seed, geology, simulator, first)
+    made_from = {"simulated": job.made_from, "count": count} | ({"first": first} if first else {})
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         store = open_whole(folder, survey)
         if store.made_from == made_from:
@@ -53,22 +57,25 @@ def simulated_store(
             return store
         log.info("%s: made from something else; simulating anew", folder)
     rows = _begin(job, count, made_from)
-    missing = [k for k in range(count) if k not in rows]
+    missing = [first + row for row in range(count) if row not in rows]
     if missing:  # once, and not by each of the workers
         backgrounds.background(survey, simulator)
     workers = min(workers or cores(), max(len(missing), 1))
     with (
         (filling / JOURNAL).open("a") as journal,
-        Progress(count, "simulating", initial=len(rows)) as progress,
+        contextlib.nullcontext() if tell else Progress(count, "simulating", initial=len(rows)) as progress,
         contextlib.closing(run(job, missing, workers)) as making,
     ):
-        for k, made in making:
-            rows[k] = made
+        for _, made in making:
+            rows[made["row"]] = made
             journal.write(json.dumps(made) + "\n")
             journal.flush()
-            progress.update()
-    ids = [job.id_of(k) for k in range(count)]
-    sums = [Sums(rows[k]["total"], rows[k]["squares"]) for k in range(count)]
+            if tell is not None:
+                tell()
+            if progress is not None:
+                progress.update()
+    ids = [job.id_of(first + row) for row in range(count)]
+    sums = [Sums(rows[row]["total"], rows[row]["squares"]) for row in range(count)]
     close(filling, ids, scale(ids, sums, int(np.prod(survey.gathers_shape))), made_from)
     shutil.rmtree(folder, ignore_errors=True)
     filling.rename(folder)

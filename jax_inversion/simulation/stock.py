@@ -26,7 +26,7 @@ from .job import drawn, simulated
 @dataclass(frozen=True)
 class StockJob:
     """All that the samples of one store have in common. ``survey`` has the store's interval, ``shape`` is that of its
-    models (x, depth), ``place`` the folder that is being filled.
+    models (x, depth), ``place`` the folder that is being filled, whose first row is sample ``first``.
     """
 
     place: Path
@@ -35,10 +35,11 @@ class StockJob:
     seed: int
     geology: str
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+    first: int = 0
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """All that its samples depend on besides their number, fit for JSON."""
+        """All that its samples depend on besides their numbers, fit for JSON."""
         made = {"survey": self.survey.as_dict(), "simulator": dataclasses.asdict(self.simulator), "shape": self.shape}
         return json.loads(json.dumps(made | {"geology": self.geology, "seed": self.seed}))
 
@@ -47,15 +48,16 @@ class StockJob:
         return f"{geology.preset_of(self.geology, self.seed, k)}-s{self.seed}-{k:08d}"
 
     def make(self, k: int) -> dict[str, int | float]:
-        """Draw and simulate sample ``k`` into its rows; sums over its amplitudes and a checksum of the rows."""
+        """Draw and simulate sample ``k`` into its row; sums over its amplitudes and a checksum of the row."""
+        row = k - self.first
         velocity = drawn(self.survey, self.geology, self.seed, k)
         gathers = simulated(velocity, self.survey, self.simulator).astype(np.float32)
-        self._arrays[GATHERS][k], self._arrays[VELOCITIES][k] = gathers, resize(velocity, self.shape)
-        return {"row": k, "crc": self.crc(k), **vars(Sums.of(gathers))}
+        self._arrays[GATHERS][row], self._arrays[VELOCITIES][row] = gathers, resize(velocity, self.shape)
+        return {"row": row, "crc": self.crc(row), **vars(Sums.of(gathers))}
 
-    def crc(self, k: int) -> int:
-        """Checksum of what the rows of sample ``k`` hold."""
-        gathers, velocities = (self._arrays[name][k].tobytes() for name in (GATHERS, VELOCITIES))
+    def crc(self, row: int) -> int:
+        """Checksum of what a row holds."""
+        gathers, velocities = (self._arrays[name][row].tobytes() for name in (GATHERS, VELOCITIES))
         return zlib.crc32(velocities, zlib.crc32(gathers))
 
     @cached_property

@@ -105,11 +105,25 @@ def _fit(config: Config, samples: Samples) -> Base:
 
 def _taken(config: Config, samples: Samples, start: Restored) -> Base:
     """The baselines of ``start`` at these samples, to which none of them was fitted."""
-    store, arrays = samples.store, start.base or {}
-    seen = inputs.from_arrays(config.preprocess, store.survey, store.std, arrays)
-    features = _features(config, store, seen, arrays)
-    grids = {name: baselines.grids(arrays, name, features) for name in corrected(config)}
-    return Base(grids, arrays, _scores(arrays, features, samples))
+    arrays = start.base or {}
+    features = _seen_features(config, samples.store, samples.store.std, arrays)
+    return Base(_plain(config, arrays, features), arrays, _scores(arrays, features, samples))
+
+
+def predicted(config: Config, base: Base, store: Store, std: float) -> dict[str, np.ndarray]:
+    """What the baselines that networks correct predict for samples that none was fitted to, by name.
+
+    ``std`` is the unit of amplitude of those that it was fitted to.
+    """
+    return _plain(config, base.arrays, _seen_features(config, store, std, base.arrays)) if base.grids else {}
+
+
+def _plain(config: Config, arrays: Mapping[str, np.ndarray], features: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: baselines.grids(arrays, name, features) for name in corrected(config)}
+
+
+def _seen_features(config: Config, store: Store, std: float, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    return _features(config, store, inputs.from_arrays(config.preprocess, store.survey, std, arrays), arrays)
 
 
 def _scores(arrays: Mapping[str, np.ndarray], features: np.ndarray, samples: Samples) -> dict[str, float]:

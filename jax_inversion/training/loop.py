@@ -1,8 +1,10 @@
 """The training loop: steps, and at the end of an epoch validation and a checkpoint."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,17 @@ from .. import config as configs
 from ..config import Config
 from ..data.inputs import from_arrays
 from ..data.loader import batches, steps_per_epoch
+from ..data.store import Store
 from ..progress import Progress
+from ..runs import Run
 from . import checkpoints
 from .assembly import assemble
-from .base import Base
+from .base import Base, predicted
 from .catalogue import list_checkpoints
 from .console import percent, say_end, say_epoch, say_validation
 from .interrupt import asked_to_stop
 from .resume import check_run, refuse_changes, say_changes
+from .rounds import Rounds, Tell
 from .samples import BASE, Samples, fingerprint, on_loss_grid
 from .saver import Saver
 from .state import started
@@ -30,6 +35,7 @@ from .watch import Watch
 
 SAVE_EVERY_S = 600.0  # at most between checkpoints, where epochs are long
 
+Fresh = Callable[[int, Tell], Store]  # the store of a later round, by its number
 Draw = Callable[[np.ndarray, np.ndarray, str], bytes]
 
 log = logging.getLogger(__name__)
@@ -43,10 +49,12 @@ def fit(
     draw: Draw | None = None,
     on_checkpoint: Callable[[], None] | None = None,
     start: checkpoints.Restored | None = None,
+    fresh: Fresh | None = None,
 ) -> None:
     """Train until ``config.train.epochs``; go on from RUN's newest checkpoint where there is one.
 
-    A new run begins with the weights of ``start``, where that is given.
+    A new run begins with the weights of ``start``, where that is given. ``fresh`` makes the samples of later rounds,
+    where the config asks for such.
 
     ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. ``on_checkpoint()`` is called in
     another thread when all that a run needs to go on from here is on disk. Raises ``watch.Diverged`` when the loss is
@@ -55,7 +63,7 @@ def fit(
     """
     check_run(run, config, samples.store.ids, samples.store)
     say_changes(run, config)
-    training = Training(config, samples, run, base, draw, on_checkpoint, start)
+    training = Training(config, samples, run, base, draw, on_checkpoint, start, fresh)
     if training.done < training.total:
         training.go()
     else:
@@ -75,22 +83,13 @@ class Training:
         draw: Draw | None,
         on_checkpoint: Callable[[], None] | None,
         start: checkpoints.Restored | None,
+        fresh: Fresh | None,
     ):
         self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
         self.store, self.size = samples.store, config.train.batch_size
         self.grids = base.grids if base is not None else {}
         self.per_epoch = steps_per_epoch(len(samples.train), self.size)
         self.total = config.train.epochs * self.per_epoch
-        self.data = batches(
-            on_loss_grid(self.store, config.train.spacing_m),
-            samples.train,
-            batch_size=self.size,
-            members=config.total_members,
-            seed=config.train.seed,
-            resample=config.ensemble.resample,
-            extra={BASE + name: grids for name, grids in self.grids.items()},
-            second_share=config.data.simulated_share,
-        )
         base_shapes = {name: grids.shape[1:] for name, grids in self.grids.items()}
         inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
         self.parts = assemble(config, inputs, self.total, base_shapes, self.store.models.shape[1:])
@@ -99,14 +98,43 @@ class Training:
         if found is None:
             state = jax.jit(self.parts.initial)()
             self.state = state if start is None else started(state, start.variables, str(start.path))
-            self.done, self.metrics = 0, {}
+            self.done, self.metrics, position = 0, {}, None
         else:
             self.state, meta, position = found
             self.done, self.metrics = meta.step, meta.metrics
-            self.data.set_state(position)
         self.state = self.parts.spread.put(self.state)
+        self.rounds = self._rounds(fresh)
+        trained, grids, later = (
+            (self.rounds.store, self.rounds.grids, self.rounds.later) if self.rounds else (self.store, self.grids, ())
+        )
+        self.data = batches(
+            on_loss_grid(trained, config.train.spacing_m),
+            samples.train,
+            batch_size=self.size,
+            members=config.total_members,
+            seed=config.train.seed,
+            resample=config.ensemble.resample,
+            extra={BASE + name: rows for name, rows in grids.items()},
+            second_share=config.data.simulated_share,
+            later=later,
+            fresh_every=config.simulate.fresh_every,
+        )
+        if position is not None:
+            self.data.set_state(position)
         self.saver = Saver(run, None if base is None else base.arrays, self.done, on_checkpoint)
-        self.watch, self.saved = Watch(run, self.store.ids, self._kept), time.monotonic()
+        name_of = self.rounds.name_of if self.rounds else self.store.ids.__getitem__
+        self.watch, self.saved = Watch(run, name_of, self._kept), time.monotonic()
+
+    def _rounds(self, fresh: Fresh | None) -> Rounds | None:
+        every, config, base, std = self.config.simulate.fresh_every, self.config, self.base, self.store.std
+        count = -(-config.train.epochs // every) if every and fresh else 1
+        if count == 1 or self.done == self.total:
+            return None
+        assert fresh is not None
+        bases = partial(predicted, config, base, std=std) if base is not None else lambda store: {}
+        return Rounds(
+            self.samples, self.grids, count, self.done // self.per_epoch // every, Run(self.run).fresh, fresh, bases
+        )
 
     def go(self) -> None:
         """Step after step to the end."""
@@ -116,6 +144,7 @@ class Training:
             Tracker(self.run, self.done, mode=track.wandb, project=track.project, config=settings) as self.tracker,
             Progress(self.total * self.size, "training", initial=self.done * self.size) as self.progress,
             self.saver,
+            contextlib.closing(self.rounds) if self.rounds else contextlib.nullcontext(),
         ):
             if not self.parts.spread.is_one:
                 log.info("%s: training on %s", self.run, self.parts.spread)
@@ -128,6 +157,8 @@ class Training:
                 self.done += 1
                 self._show(self.watch.add(self.done, index, metrics, begun))
                 self.saver.check()
+                if self.rounds:
+                    self.rounds.check()
                 stopping = stop()
                 if self.done % self.per_epoch == 0:
                     self._epoch_ends(self.done // self.per_epoch)
@@ -135,6 +166,8 @@ class Training:
                     self._save()
                 if stopping and self.done < self.total:
                     raise KeyboardInterrupt
+        if self.rounds:
+            self.rounds.remove()
         say_end(self.config.train.epochs, self.done, self.metrics)
 
     def _epoch_ends(self, epoch: int) -> None:

@@ -1,7 +1,7 @@
 """Figures of the steps, read back from the device late and together, and the check that they are finite."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,18 @@ class Diverged(RunError):  # noqa: N818
 class Watch:
     """Collects what steps return and fetches it every ``steps`` of them, or every ``seconds`` where they are slow, so
     that the host seldom waits for the device. A fault is found a few steps late, but always before ``flush`` returns:
-    call it before saving a state. ``kept()`` names the checkpoints there are.
+    call it before saving a state. ``name_of(row)`` is a sample's id; ``kept()`` names the checkpoints there are.
     """
 
     def __init__(
-        self, run: Path, ids: Sequence[str], kept: Callable[[], list[str]], steps: int = 10, seconds: float = 1.0
+        self,
+        run: Path,
+        name_of: Callable[[int], str],
+        kept: Callable[[], list[str]],
+        steps: int = 10,
+        seconds: float = 1.0,
     ):
-        self.run, self.ids, self.kept, self.steps, self.seconds = run, ids, kept, steps, seconds
+        self.run, self.name_of, self.kept, self.steps, self.seconds = run, name_of, kept, steps, seconds
         self.pending: list[tuple[int, np.ndarray, Any]] = []
         self.begun = 0.0  # of the oldest pending step
         self.seen: list[tuple[float, float]] = []  # loss and MAPE of steps, means over members
@@ -66,7 +71,7 @@ class Watch:
 
     def _fault(self, step: int, index: np.ndarray, metrics: Mapping[str, np.ndarray]) -> str:
         bad = np.flatnonzero(~metrics["finite"])
-        samples = "; ".join(f"member {m}: {', '.join(self.ids[int(row)] for row in index[m])}" for m in bad)
+        samples = "; ".join(f"member {m}: {', '.join(self.name_of(int(row)) for row in index[m])}" for m in bad)
         good = "latest" in self.kept()
         kept_text = f"the last good checkpoint is {self.run}/latest" if good else "there is no checkpoint yet"
         return (
