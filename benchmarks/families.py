@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from scipy import signal
+from noisy import KINDS, LEVELS, name, noise
 
 import jax_inversion
 from jax_inversion.data.folders import find_samples, read_gathers, read_velocity
@@ -20,8 +20,7 @@ from jax_inversion.metrics import mape
 from jax_inversion.physics.settings import SimulatorConfig
 from jax_inversion.simulate import simulate
 
-COUNT, SEED, LEVEL, LOW_HZ = 40, 901, 0.9, 5.0
-LEVELS = (0.01, 0.03, 0.1)
+COUNT, SEED, LEVEL = 40, 901, 0.9
 BATCH = 10
 
 
@@ -42,22 +41,10 @@ def judged(
     return np.array(scores), np.array(held)
 
 
-def noise(predictor: Predictor, gathers: np.ndarray, level: float, kind: str) -> np.ndarray:
-    if not level:
-        return np.zeros((), np.float32)
-    strength = np.sqrt(((gathers - predictor.inputs.whitening.background) ** 2).mean((1, 2, 3), keepdims=True))
-    drawn = np.random.default_rng(0).standard_normal(gathers.shape)
-    if kind == "low":
-        section = signal.butter(4, LOW_HZ, fs=1 / predictor.restored.survey.dt_s, output="sos")
-        drawn = signal.sosfiltfilt(section, drawn, axis=2)
-        drawn /= drawn.std()
-    return (level * strength * drawn).astype(np.float32)
-
-
-def row(name: str, predictor: Predictor, folder: Path, level: float = 0.0, kind: str = "white") -> str:
+def row(title: str, predictor: Predictor, folder: Path, level: float = 0.0, kind: str = "white") -> str:
     scores, held = judged(predictor, folder, level, kind)
     error = scores.std(ddof=1) / len(scores) ** 0.5
-    return f"| {name} | {100 * scores.mean():.2f} +- {100 * error:.2f} | {100 * held.mean():.1f} |"
+    return f"| {title} | {100 * scores.mean():.2f} +- {100 * error:.2f} | {100 * held.mean():.1f} |"
 
 
 def main() -> None:
@@ -71,10 +58,9 @@ def main() -> None:
         folder = options.samples / preset
         simulate(folder, COUNT, seed=SEED, geology=preset, simulator=SimulatorConfig(spacing_m=5.0))
         print(row(preset, predictor, folder), flush=True)
-    for kind in ("white", "low"):
+    for kind in KINDS:
         for level in LEVELS:
-            name = f"marine, {100 * level:g} % {'white noise' if kind == 'white' else f'noise below {LOW_HZ:g} Hz'}"
-            print(row(name, predictor, options.samples / "marine", level, kind), flush=True)
+            print(row(f"marine, {name(level, kind)}", predictor, options.samples / "marine", level, kind), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy import signal
+from noisy import KINDS, LEVELS, noise
 
 from jax_inversion import config as configs
 from jax_inversion import regression, training
@@ -32,8 +32,6 @@ from jax_inversion.train import open_store
 from jax_inversion.training.base import base_input
 from jax_inversion.training.samples import coarse_shape
 
-LEVELS = (0.01, 0.03, 0.10)
-LOW_HZ = 5.0
 FLOORS = (0.01, 0.03, 0.1)
 CELLS_M = 5.0
 
@@ -50,9 +48,7 @@ def main() -> None:
     shape = coarse_shape(predictor.survey, CELLS_M)
     truths = cell_means((models[sample.id] for sample in samples), shape)
     sets = {"none": clean} | {
-        f"{kind} {100 * level:g} %": clean + noise(clean, predictor, level, kind)
-        for kind in ("white", "low")
-        for level in LEVELS
+        f"{kind} {100 * level:g} %": clean + noise(predictor, clean, level, kind) for kind in KINDS for level in LEVELS
     }
 
     def row(name: str, predict: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -70,18 +66,6 @@ def main() -> None:
         changed = dataclasses.replace(alone, preprocess=dataclasses.replace(config.preprocess, whiten_floor=floor))
         row(f"kernel regression, floor {floor:g}", kernel(changed, store, shape))
         row(f"kernel regression, floor {floor:g}, trained with noise", kernel(changed, noisy, shape))
-
-
-def noise(gathers: np.ndarray, predictor: Predictor, level: float, kind: str) -> np.ndarray:
-    """Of ``level`` times each sample's root mean square without the background."""
-    background = predictor.inputs.whitening.background
-    strength = np.sqrt(((gathers - background) ** 2).mean((1, 2, 3), keepdims=True))
-    white = np.random.default_rng(0).standard_normal(gathers.shape)
-    if kind == "low":
-        dt_s = predictor.restored.survey.dt_s
-        white = signal.sosfiltfilt(signal.butter(4, LOW_HZ, fs=1 / dt_s, output="sos"), white, axis=2)
-        white /= white.std()
-    return (level * strength * white).astype(np.float32)
 
 
 def by_batches(predictor: Predictor, gathers: np.ndarray) -> np.ndarray:

@@ -9,11 +9,14 @@ import pytest
 from physics_tiny import TINY, model
 
 from jax_inversion import backgrounds
+from jax_inversion.data import whiten
 from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.errors import UserError
 from jax_inversion.physics import SimulatorConfig, simulate
 from jax_inversion.refinement import Prior, Setting, prior, refine, solver
+from jax_inversion.refinement.objective import Counting, Observed, band
 from jax_inversion.sections import RefineConfig
+from jax_inversion.survey import CHALLENGE
 
 SHAPE = (6, 8)  # cells of the correction
 SIMULATOR = SimulatorConfig(spacing_m=20.0, reference_spacing_m=20.0, reference_dt_s=1e-3)
@@ -129,3 +132,23 @@ def test_settings_that_make_no_sense_are_refused():
         RefineConfig(bands_hz=(8.0, 4.0))
     assert setting(hold_out=1).held_out == 0 and setting().held_out == 1
     assert jax.default_backend() == "cpu"
+
+
+@pytest.mark.parametrize("level", [0.0, 0.03, 0.1])
+def test_noise_that_was_recorded_is_seen_before_anything_arrives(level):
+    survey, rng = CHALLENGE.with_interval(4e-3), np.random.default_rng(0)
+    arrived = ~whiten.before_arrivals(survey)
+    signal = np.where(arrived, rng.normal(size=survey.gathers_shape), 0.0)
+    noise = level * rng.normal(size=survey.gathers_shape)
+    nothing = np.zeros(survey.gathers_shape, np.float32)
+    seen = Observed(np.zeros((1, 1), np.float32), signal + noise, nothing, np.ones(survey.shots))
+    found = band(survey, seen, PreprocessConfig(dt_s=4e-3, whiten=True), 15.0, 0.01, 0.0)
+    true = np.hypot(0.01, level / np.hypot(1.0, level))
+    assert found.noise == pytest.approx(true, rel=0.1)
+    assert found.precision == pytest.approx(1 / (found.noise**2 * power(found, signal + noise)), rel=1e-3)
+
+
+def power(found, traces) -> float:
+    """Variance of whitened traces, each sample of as many as say the same."""
+    alike = Counting(CHALLENGE.with_interval(4e-3), 15.0).alike
+    return alike * float(np.mean(np.square(np.einsum("ij,sjr->sir", found.operator, traces))))

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from scipy import fft, special
 
 from ..arrays import EXACT, Gathers
@@ -140,17 +140,21 @@ def noise_floor(
 ) -> float:
     """Noise before the first arrival over the peak of the section's response, both as amplitude spectra of a trace.
 
-    First arrivals come no earlier than the fastest velocity brings them. Noise is taken as white: ``FLOORS`` bound it.
+    Noise is taken as white: ``FLOORS`` bound it.
     """
-    quiet = np.arange(survey.nt)[None, :, None] * survey.dt_s < (
-        _distances_m(survey)[:, None, :] / (survey.v_max_km_s * M_PER_KM)
-    )
+    quiet = before_arrivals(survey)
     difference = np.asarray(gathers) - background
     if quiet.sum() < 2:
         return FLOORS[0]
     noise = np.sqrt(np.mean(np.square(difference[:, quiet])) * survey.nt)
     response = np.sqrt(np.mean(np.abs(np.asarray(fft.rfft(difference, axis=2))) ** 2, axis=(0, 1, 3))).max()
     return float(np.clip(noise / max(response, 1e-30), *FLOORS))
+
+
+def before_arrivals(survey: Survey) -> Bool[np.ndarray, "shot time receiver"]:
+    """Where nothing has arrived yet, however fast the section is."""
+    earliest_s = _distances_m(survey) / (survey.v_max_km_s * M_PER_KM)
+    return np.arange(survey.nt)[None, :, None] * survey.dt_s < earliest_s[:, None, :]
 
 
 def _length(survey: Survey) -> int:

@@ -71,7 +71,8 @@ class Counting:
 def band(
     survey: Survey, observed: Observed, settings: PreprocessConfig, high_hz: float, noise: float, corner_hz: float
 ) -> Band:
-    """The band up to ``high_hz`` of a sample whose noise is the share ``noise`` sqrt(1 + (corner / f)^2) of the data.
+    """The band up to ``high_hz`` of a sample whose noise is the share ``noise`` sqrt(1 + (corner / f)^2) of the data,
+    and what its traces hold before anything arrives.
 
     ``survey`` is the decimated one. The floor of the spectrum and the gain are the preset's own where it whitens.
     """
@@ -86,8 +87,8 @@ def band(
 
     plain = power(whiten.operator(survey, spectrum, floor, high_hz, gain))
     operator = whiten.operator(survey, spectrum * np.sqrt(1 + (corner_hz / hz) ** 2), floor, high_hz, gain)
-    variance = Counting(survey, high_hz).alike * noise**2 * plain
-    return Band(operator, 1 / variance, noise * (plain / power(operator)) ** 0.5)
+    variance = noise**2 * plain + _recorded(survey, data, operator)
+    return Band(operator, 1 / (Counting(survey, high_hz).alike * variance), (variance / power(operator)) ** 0.5)
 
 
 def filtered(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:
@@ -110,6 +111,22 @@ def misfits(band: Band, observed: Observed, residual: Gathers) -> Misfits:
         return jnp.sqrt((weights * left).sum() / jnp.maximum((weights * all_of_it).sum(), 1e-30))
 
     return Misfits(share(fitted), share(1 - fitted))
+
+
+def _recorded(survey: Survey, data: np.ndarray, operator: np.ndarray) -> float:
+    """Mean variance of recorded noise after ``operator``: that of the samples before anything arrives, which are too
+    few for a spectrum. How alike neighbours in time are says how low its frequencies are, as in an AR(1) process.
+    """
+    quiet = whiten.before_arrivals(survey)
+    before = np.where(quiet, data, 0.0).astype(np.float64)
+    pairs = quiet[:, 1:]
+    variance = float(np.square(before).sum() / max(quiet.sum(), 1))
+    if not variance > 0 or not pairs.any():
+        return 0.0
+    shared = float((before[:, 1:] * before[:, :-1] * pairs).sum() / pairs.sum()) / variance
+    lags = np.abs(np.subtract.outer(np.arange(survey.nt), np.arange(survey.nt)))
+    covariance = variance * np.clip(shared, 0.0, 0.999) ** lags
+    return float(np.einsum("ij,jk,ik->", operator, covariance, operator, optimize=True) / survey.nt)
 
 
 def _receiver_step_m(survey: Survey) -> float:

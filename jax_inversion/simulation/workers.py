@@ -1,4 +1,4 @@
-"""Processes that make samples side by side: each on one core, none outlives the one that started it.
+"""Samples made side by side: by processes on a core each, none of which outlives its parent, or on several devices.
 
 A worker is ``python -m jax_inversion.simulation``. It reads the job and its class from its first line of input, then
 one sample number a line, and answers each with a line of JSON. When its input ends, so does it, at once: that holds for
@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -50,16 +51,37 @@ class AnyJob(Protocol):
 def run(job: AnyJob, ks: Sequence[int], workers: int) -> Generator[tuple[int, Any], None, None]:
     """Make samples ``ks``, yielding each with what ``job.make`` said of it when it is whole.
 
-    Where JAX has another device than the CPU it works alone.
+    Where JAX has other devices than the CPU, threads of this process, one for each of them.
 
     Always in worker processes on a CPU, even for one: one thread each gives the same bytes whatever their number.
     Raises ``UserError`` or ``RunError`` with the id of the sample that failed; the workers have ended by then.
     """
     if jax.default_backend() != "cpu":
-        for k in ks:
-            yield k, _made(_attempt(job, k))
+        yield from _on_devices(job, ks, jax.local_devices())
     elif ks:
         yield from _share(job, list(ks), workers)
+
+
+def _on_devices(job: AnyJob, ks: Sequence[int], devices: Sequence[jax.Device]) -> Iterator[tuple[int, Any]]:
+    idle: queue.SimpleQueue[jax.Device] = queue.SimpleQueue()
+    for device in devices:
+        idle.put(device)
+
+    def attempt(k: int) -> tuple[int, Answer]:
+        device = idle.get()
+        try:
+            with jax.default_device(device):
+                return k, _attempt(job, k)
+        finally:
+            idle.put(device)
+
+    pool = ThreadPoolExecutor(len(devices))
+    try:
+        for done in as_completed([pool.submit(attempt, k) for k in ks]):
+            k, answer = done.result()
+            yield k, _made(answer)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _share(job: AnyJob, ks: list[int], workers: int) -> Iterator[tuple[int, Any]]:

@@ -1,0 +1,54 @@
+"""Samples made on several devices, virtual ones: each has its share, and all are those of one device."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import jax, jax.numpy as jnp
+sys.path.insert(0, {tests!r})
+from physics_tiny import TINY
+from jax_inversion.physics.settings import SimulatorConfig
+from jax_inversion.simulation import simulated_store
+from jax_inversion.simulation.stock import StockJob
+
+jax.default_backend = lambda: "accelerator"
+make, used = StockJob.make, []
+
+def noted(job, k):
+    used.append(next(iter(jnp.zeros(1).devices())).id)
+    return make(job, k)
+
+StockJob.make = noted
+every, told = jax.local_devices(), {{}}
+for count in (1, 4):
+    jax.local_devices = lambda: every[:count]
+    used.clear()
+    store = simulated_store(
+        Path(sys.argv[1]) / str(count), 8, TINY, (12, 15), geology="layered", seed=5,
+        simulator=SimulatorConfig(spacing_m=20.0, background_km_s="none"),
+    )
+    told[count] = {{"used": sorted(set(used)), "made": len(used)}}
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.slow
+def test_devices_share_the_samples_and_make_the_same(tmp_path):
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(tests=str(Path(__file__).parent)), str(tmp_path)],
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["1"] == {"used": [0], "made": 8}
+    assert told["4"]["made"] == 8 and told["4"]["used"] == [0, 1, 2, 3]
+    for name in ("gathers.npy", "velocities.npy"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "4" / name).read_bytes()
