@@ -74,3 +74,5 @@ def test_the_direct_wave_tells_the_spectrum(reference):
     frequency_hz = whiten.frequencies_hz(survey)
     band = (frequency_hz > 6) & (frequency_hz < 28)
     assert np.abs(found - known)[band].max() < 0.1
+    low = (frequency_hz > 0.9) & (frequency_hz <= 6)  # whose periods the window does not hold
+    assert 0.75 < (found / known)[low].min() and (found / known)[low].max() < 1.05

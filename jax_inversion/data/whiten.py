@@ -116,7 +116,9 @@ def estimate_spectrum(
     """Amplitude spectrum of an unknown wavelet, over its peak, from the direct wave at the receivers nearest a source.
 
     The median over samples leaves the direct wave, as reflections differ. Two-dimensional waves spread with the Hankel
-    function H0 of distance and frequency, which is divided out where it counts.
+    function H0 of distance and frequency, which is divided out where it counts. The window is too short for waves whose
+    period is longer; there the spectrum is taken to rise as f^2, as that of a Ricker does, or of any other wavelet that
+    is a pulse's second derivative.
     """
     distance_m = _distances_m(survey)
     shot, receiver = np.unravel_index(np.argmin(distance_m), distance_m.shape)
@@ -126,10 +128,12 @@ def estimate_spectrum(
     taper = np.cos(np.linspace(0, np.pi / 2, len(trace))) ** 2
     taper = np.where(np.arange(len(trace)) < len(trace) * 3 // 4, 1.0, taper / taper[len(trace) * 3 // 4])
     amplitude = np.abs(np.asarray(fft.rfft(trace * taper, _length(survey))))
-    wavenumber = 2 * np.pi * frequencies_hz(survey) / speed_m_s
+    hz = frequencies_hz(survey)
+    wavenumber = 2 * np.pi * hz / speed_m_s
     spreading = np.abs(special.hankel1(0, np.maximum(wavenumber[1:] * distance_m[shot, receiver], 1e-6)))
     amplitude[1:] /= spreading
-    amplitude[0] = 0.0
+    first = int(np.searchsorted(hz, 1 / (len(trace) * survey.dt_s)))
+    amplitude[:first] = amplitude[first] * (hz[:first] / hz[first]) ** 2
     return amplitude / amplitude.max()
 
 
