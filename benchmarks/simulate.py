@@ -54,6 +54,7 @@ def rows(cores: int, quick: bool, skip_devito_1m: bool) -> list[Row]:
     ]
     like_for_like = [
         Row("Deepwave, gradient summed every 4 ms", DEEPWAVE, "--every 8", gradient=True),
+        Row("Deepwave, its time dispersion corrected", DEEPWAVE, "--time-dispersion", gradient=True),
         Row("ours, 0.5 ms, every cell", OURS, like, gradient=True),
         Row("ours, 0.5 ms, every cell, CPML", OURS, like + " --boundary cpml", gradient=True),
     ]

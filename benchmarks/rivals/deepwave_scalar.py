@@ -9,6 +9,7 @@ from collections.abc import Callable
 import deepwave
 import numpy as np
 import torch
+from deepwave import time_dispersion
 
 from benchmarks.rivals.measured import Sample, arguments, coarse_velocity, measure, read_sample, ricker
 from jax_inversion.survey import CHALLENGE
@@ -29,9 +30,11 @@ def propagator(args: argparse.Namespace) -> Callable[[torch.Tensor], torch.Tenso
     sources = cells([(x, survey.source_z_m) for x in survey.source_x_m])[:, None]
     receivers = cells([(x, survey.receiver_z_m) for x in survey.receiver_x_m])[None].repeat(survey.shots, 1, 1)
     wavelet = torch.from_numpy(-ricker(args.step_s, nt) / spacing_m**2).repeat(survey.shots, 1, 1)
+    if args.time_dispersion:
+        wavelet = time_dispersion.correct_source(wavelet, args.step_s)
 
     def gathers(velocity_m_s: torch.Tensor) -> torch.Tensor:
-        return deepwave.scalar(
+        traces = deepwave.scalar(
             torch.nn.functional.pad(velocity_m_s[None, None], [EDGE] * 4, mode="replicate")[0, 0],
             spacing_m,
             args.step_s,
@@ -45,6 +48,7 @@ def propagator(args: argparse.Namespace) -> Callable[[torch.Tensor], torch.Tenso
             courant_number=0.7,  # the default of 0.6 would halve our step; 0.7 leaves it as it is
             model_gradient_sampling_interval=args.every,
         )[-1]
+        return time_dispersion.correct_receivers(traces, args.step_s) if args.time_dispersion else traces
 
     return gathers
 
@@ -52,6 +56,7 @@ def propagator(args: argparse.Namespace) -> Callable[[torch.Tensor], torch.Tenso
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--gradient", action="store_true", help="sum of squares of the gathers and its gradient")
+    parser.add_argument("--time-dispersion", action="store_true", help="corrected, as its module time_dispersion does")
     parser.add_argument("--every", type=int, default=1, help="steps between contributions to the gradient")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
