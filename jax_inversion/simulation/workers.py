@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import jax
 from pydantic import TypeAdapter
 
+from ..caches import keep_compiled
 from ..data.folders import BadSample
 from ..errors import RunError, UserError
 from ..files import fault_of
@@ -56,6 +57,7 @@ def run(job: AnyJob, ks: Sequence[int], workers: int) -> Generator[tuple[int, An
     Raises ``UserError`` or ``RunError`` with the id of the sample that failed; the workers have ended by then.
     """
     if jax.default_backend() != "cpu":
+        keep_compiled()
         for k in ks:
             yield k, _made(_attempt(job, k))
     elif ks:

@@ -10,16 +10,20 @@ import jax
 import numpy as np
 
 from .. import config as configs
+from ..caches import keep_compiled
 from ..config import Config
 from ..data.inputs import from_arrays
-from ..data.loader import batches, steps_per_epoch
+from ..data.loader import batches, sources_of, steps_per_epoch
 from ..progress import Progress
 from . import checkpoints
 from .assembly import assemble
 from .base import Base
 from .catalogue import list_checkpoints
 from .console import percent, say_end, say_epoch, say_validation
+from .feed import Feed, fits, size_bytes
 from .interrupt import asked_to_stop
+from .memory import Need, tell
+from .optimiser import rates_of
 from .resume import check_run, refuse_changes, say_changes
 from .samples import BASE, Samples, fingerprint, on_loss_grid
 from .saver import Saver
@@ -55,6 +59,7 @@ def fit(
     """
     check_run(run, config, samples.store.ids, samples.store)
     say_changes(run, config)
+    keep_compiled()
     training = Training(config, samples, run, base, draw, on_checkpoint, start)
     if training.done < training.total:
         training.go()
@@ -81,19 +86,11 @@ class Training:
         self.grids = base.grids if base is not None else {}
         self.per_epoch = steps_per_epoch(len(samples.train), self.size)
         self.total = config.train.epochs * self.per_epoch
-        self.data = batches(
-            on_loss_grid(self.store, config.train.spacing_m),
-            samples.train,
-            batch_size=self.size,
-            members=config.total_members,
-            seed=config.train.seed,
-            resample=config.ensemble.resample,
-            extra={BASE + name: grids for name, grids in self.grids.items()},
-            second_share=config.data.simulated_share,
-        )
         base_shapes = {name: grids.shape[1:] for name, grids in self.grids.items()}
         inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
         self.parts = assemble(config, inputs, self.total, base_shapes, self.store.models.shape[1:])
+        self.feed, self.resident_bytes = self._feed()
+        self.rates = rates_of(self.parts.rate, -(-self.total // config.train.accumulate))
         like = jax.eval_shape(self.parts.initial)
         found = checkpoints.newest(run, like, lambda meta: refuse_changes(meta.config, config, run))
         if found is None:
@@ -103,10 +100,29 @@ class Training:
         else:
             self.state, meta, position = found
             self.done, self.metrics = meta.step, meta.metrics
-            self.data.set_state(position)
+            self.feed.set_state(position)
         self.state = self.parts.spread.put(self.state)
         self.saver = Saver(run, None if base is None else base.arrays, self.done, on_checkpoint)
         self.watch, self.saved = Watch(run, self.store.ids, self._kept), time.monotonic()
+
+    def _feed(self) -> tuple[Feed, int]:
+        """The batches, and how many bytes of samples lie on each device for them."""
+        config, store, spread = self.config, on_loss_grid(self.store, self.config.train.spacing_m), self.parts.spread
+        extra = {BASE + name: grids for name, grids in self.grids.items()}
+        sources = sources_of(store, extra)
+        resident = sources if fits(sources, spread) else None
+        data = batches(
+            store,
+            self.samples.train,
+            batch_size=self.size,
+            members=config.total_members,
+            seed=config.train.seed,
+            resample=config.ensemble.resample,
+            extra=extra,
+            second_share=config.data.simulated_share,
+            rows_only=resident is not None,
+        )
+        return Feed(data, spread, resident), size_bytes(resident or {})
 
     def go(self) -> None:
         """Step after step to the end."""
@@ -121,11 +137,14 @@ class Training:
                 log.info("%s: training on %s", self.run, self.parts.spread)
             if self.done:
                 log.info("%s: going on after step %d of %d", self.run, self.done, self.total)
+            step = self.parts.step
+            tell(Need.of(step, self.state, self.feed.send(), self.resident_bytes), len(self.parts.spread.devices))
             while self.done < self.total:
-                begun, batch = time.monotonic(), next(self.data)
-                index = batch.pop("index")
-                self.state, metrics = self.parts.step(self.state, self.parts.spread.batch(batch))
+                begun, (index, batch) = time.monotonic(), self.feed.take()
+                self.state, metrics = step(self.state, batch)
                 self.done += 1
+                if self.done < self.total:
+                    self.feed.send()  # while the step computes
                 self._show(self.watch.add(self.done, index, metrics, begun))
                 self.saver.check()
                 stopping = stop()
@@ -191,11 +210,11 @@ class Training:
             data=self.store.fingerprint,
             names=names,
         )
-        self.saver.save(self.state, meta, self.data.get_state(), logits)
+        self.saver.save(self.state, meta, self.feed.get_state(), logits)
         self.saved = time.monotonic()
 
     def _rate(self) -> float:
-        return np.asarray(self.parts.rate((self.done - 1) // self.config.train.accumulate)).item()
+        return float(self.rates[(self.done - 1) // self.config.train.accumulate])
 
     def _kept(self) -> list[str]:
         self.saver.wait()
