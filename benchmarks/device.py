@@ -1,7 +1,7 @@
 """What an accelerator does with the package's programs: right results first, then time and its share of the peak.
 
-    python benchmarks/device.py                      # on a card: everything; a table in Markdown
-    python benchmarks/device.py --presets quickstart --batches 1,4 --steps 3      # small, as on a CPU
+    python -m benchmarks.device                      # on a card: everything; a table in Markdown
+    python -m benchmarks.device --presets quickstart --batches 1,4 --steps 3      # small, as on a CPU
 
 Steps and simulations are timed on random numbers, whose values decide nothing; medians, compilation apart.
 """
@@ -21,17 +21,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.step import Step
 from jax_inversion import backgrounds, geology
 from jax_inversion import config as configs
-from jax_inversion.data import inputs as network_inputs
 from jax_inversion.inference.predict import make_predict
 from jax_inversion.physics import SimulatorConfig, simulate
 from jax_inversion.physics.plan import Plan
 from jax_inversion.physics.simulate import prepare
 from jax_inversion.survey import CHALLENGE
-from jax_inversion.training.assembly import assemble, groups
-from jax_inversion.training.base import corrected
-from jax_inversion.training.samples import coarse_shape
+from jax_inversion.training.assembly import groups
 
 # Peak of dense products in TFLOP/s (TF32) and of memory in TB/s, from the makers' data sheets.
 PEAKS = {"H200": (494, 4.8), "H100": (494, 3.35), "A100": (156, 2.0), "L40S": (183, 0.864), "A10": (62, 0.6)}
@@ -109,23 +107,9 @@ def simulation(batches: list[int], times: int) -> Iterator[Row]:
 
 
 def training(preset: str, times: int) -> Iterator[Row]:
-    config = configs.load(preset)
-    survey, size = config.survey.with_interval(config.preprocess.dt_s), config.train.batch_size
-    rng = np.random.default_rng(0)
-    gathers = rng.standard_normal((4, *survey.gathers_shape)).astype(np.float32)
-    background = backgrounds.background(survey, config.simulator) if config.preprocess.whiten else None
-    seen = network_inputs.fit(config.preprocess, survey, 1.0, gathers, background)
-    shape = coarse_shape(config.survey, config.train.spacing_m)
-    bases = {name: coarse_shape(config.survey, config.base.spacing_m) for name in corrected(config)}
-    parts = assemble(config, seen, 1000, bases, shape)
-    members = config.total_members
-    batch = {
-        "gathers": rng.standard_normal((members, size, *survey.gathers_shape)).astype(np.float32),
-        "velocity": rng.uniform(1.5, 4.5, (members, size, *shape)).astype(np.float32),
-        **{f"base/{name}": np.full((members, size, *grid), 2.5, np.float32) for name, grid in bases.items()},
-    }
-    placed = jax.device_put(batch) if parts.spread.is_one else parts.spread.batch(batch)
-    state = parts.spread.put(jax.jit(parts.initial)())
+    ready = Step.of(configs.load(preset))
+    config, parts, placed, state = ready.config, ready.parts, ready.placed(), ready.state()
+    members, size = config.total_members, config.train.batch_size
     begun = time.monotonic()
     compiled = parts.step.lower(state, placed).compile()
     compiling = time.monotonic() - begun
@@ -144,10 +128,13 @@ def training(preset: str, times: int) -> Iterator[Row]:
         f"({100 * flops / seconds / 1e12 / peaks()[0]:.0f} % of the peak), {memory.temp_size_in_bytes / 2**30:.2f} "
         f"GiB, compiled in {compiling:.0f} s",
     )
-    predict = make_predict(groups(config, survey), seen, config.infer)
-    fine = {name: jnp.full((4, *survey.model_shape), 2.5) for name in bases}
-    seconds = median_s(lambda: predict(held[0].variables, gathers, fine, jax.random.key(0)).mean, max(1, times // 2))
-    yield f"predicting {TEST_SAMPLES} samples with `{preset}`, without reading", f"{TEST_SAMPLES / 4 * seconds:.1f} s"
+    predict = make_predict(groups(config, ready.inputs.survey), ready.inputs, config.infer)
+    gathers, fine, key = jnp.asarray(ready.batch["gathers"][0]), ready.fine_bases(size), jax.random.key(0)
+    seconds = median_s(lambda: predict(held[0].variables, gathers, fine, key).mean, max(1, times // 2))
+    yield (
+        f"predicting {TEST_SAMPLES} samples with `{preset}`, without reading",
+        f"{TEST_SAMPLES / size * seconds:.1f} s",
+    )
 
 
 def main() -> None:

@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export XLA_PYTHON_CLIENT_PREALLOCATE=false JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-.jax_cache}"
 nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
-timeout 1200 python benchmarks/device.py | tee benchmarks/device.md
+timeout 1200 python -m benchmarks.device | tee benchmarks/device.md
 JAX_PLATFORMS='' timeout 300 python -m pytest -n 0 -q tests/test_physics_gradient.py tests/test_physics_linearize.py || true

@@ -1,10 +1,6 @@
-"""Responses of the homogeneous background, kept: the challenge's comes with the package, others lie in a cache folder.
-
-The folder is ``$JAX_INVERSION_CACHE``, or ``jax_inversion`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
-"""
+"""Responses of the homogeneous background, kept: the challenge's comes with the package, others lie in the cache."""
 
 import logging
-import os
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from . import physics
+from .caches import cache_folder
 from .errors import UserError
 from .files import write_aside
 from .physics import SimulatorConfig
@@ -66,12 +63,6 @@ def background(survey: Survey, settings: SimulatorConfig) -> Float[np.ndarray, "
     gathers = physics.gathers_of(spectra, survey, reference)
     gathers.flags.writeable = False  # everyone who asks gets this one
     return gathers
-
-
-def cache_folder() -> Path:
-    """Where computed responses are kept."""
-    own = os.environ.get("JAX_INVERSION_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jax_inversion"
 
 
 def write(path: Path, fingerprint: str, spectra: Float[np.ndarray, "part shot receiver"]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import jax
 
-from . import __version__, backgrounds
+from . import __version__
+from .caches import cache_folder
 from .cli import DoorParser, front_door
 from .files import size_text
 from .training import model_file
@@ -45,7 +46,7 @@ def _devices() -> str:
 
 
 def _cache() -> str:
-    folder = backgrounds.cache_folder()
+    folder = cache_folder()
     kept = list(folder.glob("background-*.npz")) if folder.is_dir() else []
     place = folder if folder.exists() else folder.parent
     writable = os.access(place, os.W_OK) or not place.exists()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jax_inversion import backgrounds, physics
+from jax_inversion.caches import cache_folder
 from jax_inversion.errors import UserError
 from jax_inversion.physics import SimulatorConfig
 from jax_inversion.survey import CHALLENGE
@@ -43,7 +44,7 @@ def test_others_are_computed_once_and_anew_where_damaged(computed, caplog):
     first = backgrounds.background(SMALL, SimulatorConfig())
     again = backgrounds.background(SMALL, SimulatorConfig())
     assert len(computed) == 1 and np.array_equal(first, again)
-    (kept,) = backgrounds.cache_folder().iterdir()
+    (kept,) = cache_folder().iterdir()
     whole = bytearray(kept.read_bytes())
     whole[len(whole) // 2] ^= 0xFF
     kept.write_bytes(whole)
@@ -52,11 +53,11 @@ def test_others_are_computed_once_and_anew_where_damaged(computed, caplog):
     assert len(computed) == 2 and "damaged, computed anew" in caplog.text
     backgrounds.background(SMALL, SimulatorConfig(background_km_s=1.6))
     backgrounds.background(SMALL, SimulatorConfig(reference_spacing_m=2.0))
-    assert len(computed) == 4 and len(list(backgrounds.cache_folder().iterdir())) == 3
+    assert len(computed) == 4 and len(list(cache_folder().iterdir())) == 3
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_no_more(computed, caplog):
-    backgrounds.cache_folder().write_text("a file")
+    cache_folder().write_text("a file")
     assert backgrounds.background(SMALL, SimulatorConfig()) is not None
     assert "not kept" in caplog.text
 

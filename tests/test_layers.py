@@ -10,7 +10,7 @@ DOORS = (
     "convert", "simulate", "calibrate", "analyze", "train", "infer", "refine", "export", "score", "pipeline", "doctor",
 )  # fmt: skip
 LEVELS = {
-    0: ("arrays", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
+    0: ("arrays", "caches", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
     1: ("geology", "physics", "data", "formats", "models", "regression", "losses", "metrics"),
     2: ("backgrounds", "config", "ensemble", "runs", "sections", "surveys"),
     3: ("simulation", "training", "inference", "settings_help"),

@@ -18,6 +18,7 @@ from tiny_run import SETTINGS, SURVEY
 from jax_inversion import config as configs
 from jax_inversion.data.inputs import Inputs
 from jax_inversion.training.assembly import assemble
+from jax_inversion.training.feed import Resident
 
 case, counts = sys.argv[1], [int(n) for n in sys.argv[2:]]
 members = 2
@@ -43,6 +44,10 @@ for count in counts:
         state, metrics = parts.step(state, parts.spread.batch(batch))
         losses.append(np.asarray(metrics["loss"]).tolist())
     spread = parts.spread
+    store, index = {{"gathers": np.arange(48.0).reshape(12, 4)}}, rng.integers(0, 12, (members, 8), np.int32)
+    sent, taken = spread.batch({{"gathers": store["gathers"][index]}}), Resident(store, spread)(index)
+    np.testing.assert_array_equal(sent["gathers"], taken["gathers"])
+    assert sent["gathers"].sharding.is_equivalent_to(taken["gathers"].sharding, 3)
     leaves = [np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(state.params)]
     told[count] = {{
         "mesh": [spread.members, spread.batches], "losses": losses, "weights": np.concatenate(leaves)[:2000].tolist(),

@@ -31,6 +31,7 @@ def batches(
     second_share: float = 0.0,
     later: Sequence[np.ndarray] = (),
     fresh_every: int = 0,
+    rows_only: bool = False,
 ) -> grain.DatasetIterator:
     """Endless batches of the store's rows ``indices``; each member shuffles them its own way, anew each epoch.
 
@@ -40,14 +41,13 @@ def batches(
     ``resample`` says which rows a member sees: all (``none``), as many of them drawn with replacement (``bootstrap``),
     or all but one in ``members`` (``fold``), another part for each. ``second_share``: of the samples of an epoch, those
     from the second of the store's two parts, where it has such, however many these hold. Each ``fresh_every`` epochs
-    the next of ``later`` take the place of ``indices``; an epoch has as many batches as before.
+    the next of ``later`` take the place of ``indices``; an epoch has as many batches as before. ``rows_only``:
+    ``index`` and nothing else; the positions are the same.
     """
     first = store.parts[0] if store.parts else None
     rounds = [np.asarray(rows, np.int32) for rows in (indices, *later)]
     plan = _Plan(rounds, batch_size, members, seed, resample, first, second_share, fresh_every)
-    sources = {"gathers": store.gathers, **(extra or {})}
-    if store.velocities is not None:
-        sources["velocity"] = store.velocities
+    sources = {} if rows_only else sources_of(store, extra)
 
     def read(index: np.ndarray) -> dict[str, np.ndarray]:
         return {"index": index, **{name: np.asarray(rows[index]) for name, rows in sources.items()}}
@@ -55,6 +55,12 @@ def batches(
     # one thread that reads two batches ahead; grain's own default would hold 500
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
     return iter(grain.MapDataset.source(plan).map(read).to_iter_dataset(options))
+
+
+def sources_of(store: Store, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The arrays that batches are rows of, by the batch's names."""
+    models = {} if store.velocities is None else {"velocity": store.velocities}
+    return {"gathers": store.gathers, **(extra or {}), **models}
 
 
 class _Plan:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import config as configs
 from .. import regression
+from ..caches import keep_compiled
 from ..config import Config
 from ..data.amplitudes import amplitude_fault, rms
 from ..data.folders import Sample, read_gathers
@@ -47,6 +48,7 @@ class Predictor:
 
         ``UserError`` for a checkpoint that is missing or damaged, and for any other section.
         """
+        keep_compiled()
         restored = restore(spec)
         given = configs.parse_overrides(overrides)
         if others := sorted(set(given) - {*sections}):

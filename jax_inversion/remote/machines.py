@@ -40,6 +40,9 @@ CHECK_S, PACK_S = 0.1, 0.2
 TRAIN_S = 0.015  # a member and epoch, the challenge preset on an A100
 INFER_S = 0.5
 SHARD = 200  # simulated samples a container
+# Bytes of a sample of the challenge's size, in folders and packed at 1 ms; the shapes say so, and so do files.
+FOLDER_BYTES = 4 * 5 * 10001 * 31 + 8 * 300 * 1259
+PACKED_BYTES = 4 * 5 * 1001 * 31 + 4 * 300 * 1259
 CHALLENGE_SAMPLES = {"train": 5500, "test": 150}
 
 
@@ -173,6 +176,8 @@ def plan(
         f"hours and 'expected' are guesses: {TRAIN_S} s a sample, member and epoch on an A100-80GB was never timed; "
         "another card is reckoned as fast as its memory",
         "'at most' is no guess: every attempt of every stage running into its time limit, on the dearest card",
+        f"on the volume: {total * FOLDER_BYTES / 1e9:.0f} GB of samples and "
+        f"{samples['train'] * PACKED_BYTES / 1e9:.0f} GB packed, where they are the challenge's, packed at 1 ms",
         f"prices as listed in {PRICES_OF}; look up today's before a long run",
     ]
     return "\n".join([*lines, *about_cards(gpus)])

@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import jax
 from pydantic import TypeAdapter
 
+from ..caches import keep_compiled
 from ..data.folders import BadSample
 from ..errors import RunError, UserError
 from ..files import fault_of
@@ -57,13 +58,14 @@ def run(job: AnyJob, ks: Sequence[int], workers: int) -> Generator[tuple[int, An
     Raises ``UserError`` or ``RunError`` with the id of the sample that failed; the workers have ended by then.
     """
     if jax.default_backend() != "cpu":
+        keep_compiled()
         yield from _on_devices(job, ks, jax.local_devices())
     elif ks:
         yield from _share(job, list(ks), workers)
 
 
-def _on_devices(job: AnyJob, ks: Sequence[int], devices: Sequence[jax.Device]) -> Iterator[tuple[int, Any]]:
-    idle: queue.SimpleQueue[jax.Device] = queue.SimpleQueue()
+def _on_devices(job: AnyJob, ks: Sequence[int], devices: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for device in devices:
         idle.put(device)
 

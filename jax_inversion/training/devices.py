@@ -71,10 +71,16 @@ class Spread:
         )  # fmt: skip
 
     def batch(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        """A training batch, leaves (member, batch, ...), each part where it is used."""
-        if self.is_one:
-            return batch
-        return {name: jax.device_put(array, self._place(MEMBER, BATCH)) for name, array in batch.items()}
+        """A training batch, leaves (member, batch, ...), each part sent to where it is used."""
+        return jax.device_put(dict(batch), None if self.is_one else self.of_batches)
+
+    def everywhere(self, array: np.ndarray) -> Any:
+        """An array whole on each device."""
+        return jax.device_put(array, None if self.is_one else self._place())
+
+    @property
+    def of_batches(self) -> NamedSharding:
+        return self._place(MEMBER, BATCH)
 
     @cached_property
     def _mesh(self) -> Mesh:

@@ -12,9 +12,10 @@ import jax
 import numpy as np
 
 from .. import config as configs
+from ..caches import keep_compiled
 from ..config import Config
 from ..data.inputs import from_arrays
-from ..data.loader import batches, steps_per_epoch
+from ..data.loader import batches, sources_of, steps_per_epoch
 from ..data.store import Store
 from ..progress import Progress
 from ..runs import Run
@@ -23,7 +24,10 @@ from .assembly import assemble
 from .base import Base, predicted
 from .catalogue import list_checkpoints
 from .console import percent, say_end, say_epoch, say_validation
+from .feed import Feed, fits, size_bytes
 from .interrupt import asked_to_stop
+from .memory import Need, tell
+from .optimiser import rates_of
 from .resume import check_run, refuse_changes, say_changes
 from .rounds import Rounds, Tell
 from .samples import BASE, Samples, fingerprint, on_loss_grid
@@ -63,6 +67,7 @@ def fit(
     """
     check_run(run, config, samples.store.ids, samples.store)
     say_changes(run, config)
+    keep_compiled()
     training = Training(config, samples, run, base, draw, on_checkpoint, start, fresh)
     if training.done < training.total:
         training.go()
@@ -93,6 +98,7 @@ class Training:
         base_shapes = {name: grids.shape[1:] for name, grids in self.grids.items()}
         inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
         self.parts = assemble(config, inputs, self.total, base_shapes, self.store.models.shape[1:])
+        self.rates = rates_of(self.parts.rate, -(-self.total // config.train.accumulate))
         like = jax.eval_shape(self.parts.initial)
         found = checkpoints.newest(run, like, lambda meta: refuse_changes(meta.config, config, run))
         if found is None:
@@ -104,23 +110,9 @@ class Training:
             self.done, self.metrics = meta.step, meta.metrics
         self.state = self.parts.spread.put(self.state)
         self.rounds = self._rounds(fresh)
-        trained, grids, later = (
-            (self.rounds.store, self.rounds.grids, self.rounds.later) if self.rounds else (self.store, self.grids, ())
-        )
-        self.data = batches(
-            on_loss_grid(trained, config.train.spacing_m),
-            samples.train,
-            batch_size=self.size,
-            members=config.total_members,
-            seed=config.train.seed,
-            resample=config.ensemble.resample,
-            extra={BASE + name: rows for name, rows in grids.items()},
-            second_share=config.data.simulated_share,
-            later=later,
-            fresh_every=config.simulate.fresh_every,
-        )
+        self.feed, self.resident_bytes = self._feed()
         if position is not None:
-            self.data.set_state(position)
+            self.feed.set_state(position)
         self.saver = Saver(run, None if base is None else base.arrays, self.done, on_checkpoint)
         name_of = self.rounds.name_of if self.rounds else self.store.ids.__getitem__
         self.watch, self.saved = Watch(run, name_of, self._kept), time.monotonic()
@@ -136,6 +128,29 @@ class Training:
             self.samples, self.grids, count, self.done // self.per_epoch // every, Run(self.run).fresh, fresh, bases
         )
 
+    def _feed(self) -> tuple[Feed, int]:
+        """The batches, and how many bytes of samples lie on each device for them."""
+        config, spread, rounds = self.config, self.parts.spread, self.rounds
+        trained, grids, later = (rounds.store, rounds.grids, rounds.later) if rounds else (self.store, self.grids, ())
+        store = on_loss_grid(trained, config.train.spacing_m)
+        extra = {BASE + name: rows for name, rows in grids.items()}
+        sources = sources_of(store, extra)
+        resident = sources if not rounds and fits(sources, spread) else None
+        data = batches(
+            store,
+            self.samples.train,
+            batch_size=self.size,
+            members=config.total_members,
+            seed=config.train.seed,
+            resample=config.ensemble.resample,
+            extra=extra,
+            second_share=config.data.simulated_share,
+            later=later,
+            fresh_every=config.simulate.fresh_every,
+            rows_only=resident is not None,
+        )
+        return Feed(data, spread, resident), size_bytes(resident or {})
+
     def go(self) -> None:
         """Step after step to the end."""
         track, settings = self.config.track, configs.as_dict(self.config)
@@ -150,11 +165,14 @@ class Training:
                 log.info("%s: training on %s", self.run, self.parts.spread)
             if self.done:
                 log.info("%s: going on after step %d of %d", self.run, self.done, self.total)
+            step = self.parts.step
+            tell(Need.of(step, self.state, self.feed.send(), self.resident_bytes), len(self.parts.spread.devices))
             while self.done < self.total:
-                begun, batch = time.monotonic(), next(self.data)
-                index = batch.pop("index")
-                self.state, metrics = self.parts.step(self.state, self.parts.spread.batch(batch))
+                begun, (index, batch) = time.monotonic(), self.feed.take()
+                self.state, metrics = step(self.state, batch)
                 self.done += 1
+                if self.done < self.total:
+                    self.feed.send()  # while the step computes
                 self._show(self.watch.add(self.done, index, metrics, begun))
                 self.saver.check()
                 if self.rounds:
@@ -224,11 +242,11 @@ class Training:
             data=self.store.fingerprint,
             names=names,
         )
-        self.saver.save(self.state, meta, self.data.get_state(), logits)
+        self.saver.save(self.state, meta, self.feed.get_state(), logits)
         self.saved = time.monotonic()
 
     def _rate(self) -> float:
-        return np.asarray(self.parts.rate((self.done - 1) // self.config.train.accumulate)).item()
+        return float(self.rates[(self.done - 1) // self.config.train.accumulate])
 
     def _kept(self) -> list[str]:
         self.saver.wait()

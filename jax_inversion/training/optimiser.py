@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from .muon import muon
@@ -20,6 +21,12 @@ def schedule(learning_rate: float, updates: int, warmup_fraction: float, final_f
         decay_steps=max(updates, warmup + 1),
         end_value=final_fraction * learning_rate,
     )
+
+
+def rates_of(rate: optax.Schedule, updates: int) -> np.ndarray:
+    """The rate of each update, on the host: asked one by one, a device would be at work for each."""
+    with jax.numpy_dtype_promotion("standard"):
+        return np.asarray(jax.jit(jax.vmap(rate))(np.arange(updates)))
 
 
 def build(

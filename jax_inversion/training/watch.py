@@ -10,15 +10,18 @@ import numpy as np
 
 from ..errors import RunError
 
+LATE = 2  # steps that the device works on or has before it
+
 
 class Diverged(RunError):  # noqa: N818
     """The loss or its gradient is no longer finite."""
 
 
 class Watch:
-    """Collects what steps return and fetches it every ``steps`` of them, or every ``seconds`` where they are slow, so
-    that the host seldom waits for the device. A fault is found a few steps late, but always before ``flush`` returns:
-    call it before saving a state. ``name_of(row)`` is a sample's id; ``kept()`` names the checkpoints there are.
+    """Collects what steps return and fetches it every ``steps`` of them, or every ``seconds`` where they are slow, but
+    for the last ``LATE``, which the device may be at still: so the host does not wait for it. A fault is found a few
+    steps late, but always before ``flush`` returns: call it before saving a state. ``name_of(row)`` is a sample's id;
+    ``kept()`` names the checkpoints.
     """
 
     def __init__(
@@ -40,19 +43,25 @@ class Watch:
         """
         self.begun = self.begun if self.pending else begun
         self.pending.append((step, index, metrics))
-        due = len(self.pending) >= self.steps or time.monotonic() - self.begun >= self.seconds
-        return self.flush() if due else {}
+        due = len(self.pending) >= self.steps + LATE or time.monotonic() - self.begun >= self.seconds
+        return self._fetch(len(self.pending) - LATE) if due else {}
 
     def flush(self) -> dict[str, float]:
+        """All there is, as ``add`` returns it."""
+        return self._fetch(len(self.pending))
+
+    def _fetch(self, count: int) -> dict[str, float]:
         """Means since the last time, over steps and members (``train/loss``) and over steps (``train/loss/0``, ...)."""
-        if not self.pending:
+        if count <= 0:
             return {}
-        fetched = jax.device_get([metrics for _, _, metrics in self.pending])
-        for (step, index, _), metrics in zip(self.pending, fetched, strict=True):
+        due, self.pending = self.pending[:count], self.pending[count:]
+        fetched = jax.device_get([metrics for _, _, metrics in due])
+        for (step, index, _), metrics in zip(due, fetched, strict=True):
             if not metrics["finite"].all():
                 raise Diverged(self._fault(step, index, metrics))
-        samples = sum(index.shape[1] for _, index, _ in self.pending)
-        figures = {"samples_per_s": samples / max(time.monotonic() - self.begun, 1e-9)}
+        now, samples = time.monotonic(), sum(index.shape[1] for _, index, _ in due)
+        figures = {"samples_per_s": samples / max(now - self.begun, 1e-9)}
+        self.begun = now  # of those left
         for name in fetched[0].keys() - {"finite"}:
             members = np.mean([metrics[name] for metrics in fetched], axis=0)
             having = {k: float(value) for k, value in enumerate(members) if not np.isnan(value)}  # a group may lack it
@@ -60,7 +69,6 @@ class Watch:
                 figures[f"train/{name}"] = float(np.mean(list(having.values())))
             figures |= {f"train/{name}/{k}": value for k, value in having.items()}
         self.seen += [(float(m["loss"].mean()), float(m["mape"].mean())) for m in fetched]
-        self.pending = []
         return dict(sorted(figures.items()))
 
     def epoch(self) -> tuple[float, float]:
