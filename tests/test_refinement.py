@@ -13,7 +13,7 @@ from jax_inversion.data import whiten
 from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.errors import UserError
 from jax_inversion.physics import SimulatorConfig, simulate
-from jax_inversion.refinement import Prior, Setting, prior, refine, solver
+from jax_inversion.refinement import Prior, Setting, prior, refine, refine_together, solver
 from jax_inversion.refinement.objective import Counting, Observed, band
 from jax_inversion.sections import RefineConfig
 from jax_inversion.survey import CHALLENGE
@@ -112,6 +112,21 @@ def test_what_cannot_be_refined_comes_back_as_it_was(learnt, observed):
             continue
         assert said in found.reason and found.scale == 0
         np.testing.assert_array_equal(found.velocity_km_s, start)
+
+
+def test_samples_side_by_side_are_refined_as_each_alone(learnt, observed):
+    background, start, _, gathers = observed
+    nothing = np.full_like(gathers, np.nan)
+    other = np.asarray(simulate(model(7), TINY, background=background, **SIMULATOR.options))
+    each = np.stack([gathers, nothing, other, gathers * 1.001])
+    settings = setting(most_misfit=0.3)
+    found = refine_together(np.stack([start] * 4), each, background, learnt, settings)
+    for traces, together in zip(each, found, strict=True):
+        alone = refine(start, traces, background, learnt, settings)
+        assert (together.scale, together.steps, together.reason) == (alone.scale, alone.steps, alone.reason)
+        np.testing.assert_allclose(together.velocity_km_s, alone.velocity_km_s, rtol=2e-3)
+        np.testing.assert_allclose(together.deviation, alone.deviation, rtol=2e-2)
+    assert [bool(one.scale) for one in found] == [True, False, False, True]
 
 
 def test_a_survey_without_a_background_is_refined_too(learnt, observed):

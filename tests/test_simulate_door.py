@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import one_process
 import pytest
 
 from jax_inversion import config, geology
@@ -28,7 +29,7 @@ from jax_inversion.errors import RunError, UserError
 from jax_inversion.physics.settings import SimulatorConfig
 from jax_inversion.simulate import main
 from jax_inversion.simulate import simulate as make
-from jax_inversion.simulation import Job
+from jax_inversion.simulation import Job, sets
 from jax_inversion.simulation.record import RECORD
 from jax_inversion.survey import Survey
 
@@ -63,8 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine with an accelerator: no worker processes."""
-    monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
+    monkeypatch.setattr(sets, "run", one_process.run)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ import json
 
 import jax
 import numpy as np
+import one_process
 import pytest
 from physics_tiny import TINY
 
@@ -18,9 +19,8 @@ SIMULATOR = SimulatorConfig(spacing_m=20.0, background_km_s="none")
 
 
 @pytest.fixture(autouse=True)
-def in_process(monkeypatch):
-    """As on a machine with an accelerator: no worker processes."""
-    monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
+def no_workers(monkeypatch):
+    monkeypatch.setattr(filling, "run", one_process.run)
 
 
 def make(folder, **changes):
@@ -31,7 +31,7 @@ def make(folder, **changes):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax, "default_backend", lambda: "accelerator")
+        patch.setattr(filling, "run", one_process.run)
         return make(tmp_path_factory.mktemp("whole") / "train")
 
 

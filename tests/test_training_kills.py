@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import one_process
 import pytest
 from tiny_network import tiny_network
 from tiny_run import tiny_config, write_samples
@@ -62,9 +63,8 @@ def room(tmp_path_factory):
 
 @contextmanager
 def samples_made_here():
-    """In this process: another takes seconds to start."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filling, "run", lambda job, ks, workers: ((k, job.make(k)) for k in ks))
+        patch.setattr(filling, "run", one_process.run)
         yield
 
 

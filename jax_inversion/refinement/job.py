@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,11 @@ from ..inference.submission import read_submission
 from ..npy import open_mapped
 from ..progress import Progress, cores
 from ..resampling import resize
+from ..simulation.job import filled
 from ..simulation.workers import run
 from ..survey import Survey
 from . import prior
-from .inversion import Setting, absolute, refine
+from .inversion import Refined, Setting, absolute, refine_together
 from .prior import Prior
 
 JOURNAL, MADE_FROM = "rows.jsonl", "made_from"
@@ -55,12 +56,20 @@ class Refining(ABC):
 
     def make(self, k: int) -> dict[str, Any]:
         """Refine sample ``k``; what a report tells of it."""
+        return self.together([k], 1)[0]
+
+    def together(self, ks: Sequence[int], size: int) -> list[dict[str, Any]]:
+        """``make`` for several samples, refined as a batch of ``size``."""
         begun = time.monotonic()
-        start, gathers = self.given(k)
-        found = refine(start.astype(np.float32), gathers, self._background, self.belief, self.setting)
+        starts, gathers = (filled(np.stack(each), size) for each in zip(*map(self.given, ks), strict=True))
+        found = refine_together(starts, gathers, self._background, self.belief, self.setting)[: len(ks)]
+        seconds = round((time.monotonic() - begun) / len(ks), 1)
+        return [self._keep(k, refined, seconds) for k, refined in zip(ks, found, strict=True)]
+
+    def _keep(self, k: int, found: Refined, seconds: float) -> dict[str, Any]:
         with write_aside(self.result(k)) as aside, aside.open("wb") as file:
             np.save(file, np.stack([found.velocity_km_s, found.deviation_km_s]).astype(np.float32), allow_pickle=False)
-        said = {"id": self.id_of(k), "seconds": round(time.monotonic() - begun, 1), **found.said}
+        said = {"id": self.id_of(k), "seconds": seconds, **found.said}
         return said | {"row": k, "sha256": digest(self.result(k))}
 
     @cached_property

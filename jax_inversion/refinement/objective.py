@@ -1,5 +1,6 @@
 """What is to agree: whitened differences between observed and simulated gathers, band by band."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,8 +23,8 @@ class Band(NamedTuple):
     """
 
     operator: Float[Array, "time time"] | Float[np.ndarray, "time time"]
-    precision: Float[Array, ""] | float
-    noise: Float[Array, ""] | float
+    precision: Float[Array, "*sample"] | float
+    noise: Float[Array, "*sample"] | float
 
 
 class Observed(NamedTuple):
@@ -89,6 +90,12 @@ def band(
     operator = whiten.operator(survey, spectrum * np.sqrt(1 + (corner_hz / hz) ** 2), floor, high_hz, gain)
     variance = noise**2 * plain + _recorded(survey, data, operator)
     return Band(operator, 1 / (Counting(survey, high_hz).alike * variance), (variance / power(operator)) ** 0.5)
+
+
+def together(bands: Sequence[Band]) -> Band:
+    """The same band of several samples: precision and noise (sample,) of each, one operator."""
+    precisions, noises = (jnp.array([band[k] for band in bands], jnp.float32) for k in (1, 2))
+    return Band(bands[0].operator, precisions, noises)
 
 
 def filtered(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:

@@ -10,8 +10,9 @@ Krylov space of A and the gradient: conjugate gradients' own iterates (Golub and
 the vectors kept, and made orthogonal again at each product, which float32 needs. They say what data leave open, too.
 """
 
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -110,6 +111,32 @@ def gauss_newton(
     better = after < before
     there, left = jnp.where(better, there, w), jnp.where(better, left, residual)
     return Step(there, before, jnp.minimum(after, before), misfits(band, observed, left), vectors, tridiagonal)
+
+
+def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``look`` or ``gauss_newton`` for several samples: start, gathers, precision, noise and numbers have an axis for
+    them in front. A single one goes the plain way.
+    """
+
+    @cache
+    def mapped(**fixed: Any) -> Callable[..., Any]:
+        own: Any = 0
+        shared: Any = None
+        axes = Observed(own, own, shared, shared), Band(shared, own, own), None, 0
+        return jax.jit(jax.vmap(partial(function.__wrapped__, **fixed), in_axes=axes))
+
+    def several(observed: Observed, band: Band, factor: Factor, w: Float[Array, "n cells"], **fixed: Any) -> Any:
+        if len(w) > 1:
+            return mapped(**fixed)(observed, band, factor, w)
+        start, gathers, *rest = observed
+        operator, precision, noise = band
+        alone = Observed(start[0], gathers[0], *rest), Band(operator, jnp.asarray(precision)[0], jnp.asarray(noise)[0])
+        return jax.tree.map(lambda leaf: leaf[None], function(*alone, factor, w[0], **fixed))
+
+    return several
+
+
+look_together, gauss_newton_together = side_by_side(look), side_by_side(gauss_newton)
 
 
 def lanczos(product, start: Numbers, count: int) -> tuple[Float[Array, "k cells"], Float[Array, "k k"]]:

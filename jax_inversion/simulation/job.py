@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -79,7 +80,15 @@ class Job:
     def make(self, k: int) -> None:
         """Draw, simulate and write sample ``k``, whole or not at all."""
         velocity = self._velocity(k)
-        gathers = simulated(velocity, self.survey, self.simulator)
+        self._write(k, velocity, simulated(velocity, self.survey, self.simulator))
+
+    def together(self, ks: Sequence[int], size: int) -> list[None]:
+        """``make`` for several samples, simulated as a batch of ``size``."""
+        velocities = np.stack([self._velocity(k) for k in ks])
+        gathers = simulated(filled(velocities, size), self.survey, self.simulator)
+        return [self._write(*each) for each in zip(ks, velocities, gathers[: len(ks)], strict=True)]
+
+    def _write(self, k: int, velocity: np.ndarray, gathers: np.ndarray) -> None:
         if isinstance(self.truth, Path):
             with write_aside(self.truth / self.id_of(k)) as aside:
                 aside.mkdir()
@@ -118,8 +127,13 @@ def drawn(survey: Survey, mixture: str, seed: int, k: int) -> np.ndarray:
     return np.asarray(geology.draw(sample_key(seed, k), survey, geology.preset_of(mixture, seed, k)))
 
 
+def filled(arrays: np.ndarray, size: int) -> np.ndarray:
+    """The last one again until there are ``size``, so that one program does for all batches."""
+    return np.concatenate([arrays, np.repeat(arrays[-1:], size - len(arrays), axis=0)])
+
+
 def simulated(velocity: Velocity, survey: Survey, simulator: SimulatorConfig) -> np.ndarray:
-    """Gathers (shot, time, receiver) of a model. ``ArithmeticError`` where they are not finite."""
+    """Gathers (*batch, shot, time, receiver) of models. ``ArithmeticError`` where they are not finite."""
     gathers = np.asarray(physics.simulate(velocity, survey, **backgrounds.options(survey, simulator)))
     if not np.isfinite(gathers).all():
         raise ArithmeticError("the simulated gathers hold NaN or infinity")

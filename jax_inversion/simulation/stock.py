@@ -7,6 +7,7 @@ goes on where it was. Sample k depends on the set's seed and k alone.
 import dataclasses
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..npy import open_mapped
 from ..physics.settings import SimulatorConfig
 from ..resampling import resize
 from ..survey import Survey
-from .job import drawn, simulated
+from .job import drawn, filled, simulated
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,17 @@ class StockJob:
 
     def make(self, k: int) -> dict[str, int | float]:
         """Draw and simulate sample ``k`` into its row; sums over its amplitudes and a checksum of the row."""
-        row = k - self.first
         velocity = drawn(self.survey, self.geology, self.seed, k)
-        gathers = simulated(velocity, self.survey, self.simulator).astype(np.float32)
+        return self._keep(k, velocity, simulated(velocity, self.survey, self.simulator))
+
+    def together(self, ks: Sequence[int], size: int) -> list[dict[str, int | float]]:
+        """``make`` for several samples, simulated as a batch of ``size``."""
+        velocities = np.stack([drawn(self.survey, self.geology, self.seed, k) for k in ks])
+        gathers = simulated(filled(velocities, size), self.survey, self.simulator)
+        return [self._keep(*each) for each in zip(ks, velocities, gathers[: len(ks)], strict=True)]
+
+    def _keep(self, k: int, velocity: np.ndarray, gathers: np.ndarray) -> dict[str, int | float]:
+        row, gathers = k - self.first, gathers.astype(np.float32)
         self._arrays[GATHERS][row], self._arrays[VELOCITIES][row] = gathers, resize(velocity, self.shape)
         return {"row": row, "crc": self.crc(row), **vars(Sums.of(gathers))}
 
