@@ -18,6 +18,7 @@ VERBS = {
     "export": "write a trained run to one small file that predicts anywhere",
     "score": "score a submission against the truth",
     "pipeline": "all of it, from simulated data to a scored submission and a report",
+    "report": "write a page that lists all runs in a folder, with scores and links to their reports",
     "doctor": "what is installed and set up here, and what to do about the rest",
 }
 ALSO = {"import": "convert"}  # a word of Python's own, which no module can have as its name

@@ -22,13 +22,14 @@ from .data.folders import MODEL_FILE, find_samples
 from .errors import UserError
 from .files import digest, digest_json, write_aside
 from .infer import control
-from .inference import scoring
+from .inference import intervals, scoring
+from .inference.intervals import Factors
 from .inference.predictor import Predictor
 from .inference.scores import table, text, verdict
 from .inference.submission import spread_path
 from .inference.submit import provenance, submit, test_samples
 from .inference.yardsticks import yardsticks
-from .refinement import quality
+from .refinement import calibration, quality
 from .refinement.submission import check_refinable, refine_submission, rows_path
 from .refinement.submission import made_from as refined_from
 from .runs import Run
@@ -49,7 +50,7 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
     are not as they should be.
     """
     run = run if isinstance(run, Run) else Run(run)
-    with run.lock():
+    with run.lock(), run.sitting():
         check_run(run.path, config)
         if config.refine.on:
             check_refinable(config)
@@ -71,7 +72,8 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
 def finish(run: Run | Path, data: Path) -> dict[str, Any]:
     """The last stages of a run that is trained: the scores of its best checkpoint's submission, and the report.
 
-    Nothing is predicted here. ``UserError`` where the submission is missing or was made from something else.
+    Nothing is predicted here, so there are no intervals. ``UserError`` where the submission is missing or was made from
+    something else.
     """
     run = run if isinstance(run, Run) else Run(run)
     with run.lock():
@@ -82,6 +84,8 @@ def finish(run: Run | Path, data: Path) -> dict[str, Any]:
         if not run.has(submission.name, made_from):
             why = ", ".join(run.changed(submission.name, made_from)) or "it is missing or damaged"
             raise UserError(f"{submission}: not what the run would predict now ({why}); predict it again")
+        without = dataclasses.replace(predictor.config.infer, intervals=())
+        predictor = dataclasses.replace(predictor, config=dataclasses.replace(predictor.config, infer=without))
         return _finished(run, predictor, submission, data)
 
 
@@ -171,7 +175,8 @@ def _finished(run: Run, predictor: Predictor, submission: Path, data: Path) -> d
     from .plots.report import report  # matplotlib takes a second to import
 
     systems = _scored(run, predictor, submission, data)
-    print(f"report: {report(run.path)}")
+    told = json.loads(rows_path(_refined_path(run, predictor)).read_text()) if predictor.config.refine.on else None
+    print(f"report: {report(run.path, told)}")
     return systems
 
 
@@ -187,13 +192,20 @@ def _scored(run: Run, predictor: Predictor, submission: Path, data: Path) -> dic
         "submission": [digest(path) for path in submissions.values()],
         "checkpoint": predictor.restored.fingerprint,
         "truth": digest_json({name: digest(sample.path / MODEL_FILE) for name, sample in truths.items()}),
+        "intervals": [*predictor.config.infer.intervals, predictor.config.refine.intervals],
     }
 
     def make() -> list[Path]:
-        from .plots.scores import draw_scores  # matplotlib takes a second to import
+        from .plots import scores as drawing  # matplotlib takes a second to import
 
         systems = {name: scoring.score(truth, path) for name, path in submissions.items()}
-        figures = draw_scores(systems["ensemble"], truth, submission, run.figures)
+        figures = drawing.draw_scores(systems["ensemble"], truth, submission, run.figures)
+        if "refined" in submissions:
+            figures += drawing.draw_refined(systems, truth, submission, submissions["refined"], run.figures)
+        for name, known in _calibrated(predictor).items():
+            systems[name]["intervals"] = scoring.cover(truth, submissions[name], known)
+            place = run.figures / f"intervals_{name}.png"
+            figures.append(drawing.draw_intervals(systems["ensemble"], truth, submissions[name], known, place))
         systems |= yardsticks(predictor, test_samples(predictor, data), truths)
         with write_aside(run.scores) as aside:
             aside.write_text(json.dumps(systems))
@@ -206,6 +218,22 @@ def _scored(run: Run, predictor: Predictor, submission: Path, data: Path) -> dic
         print("".join(f"{cell:<18}" for cell in row))
     print("\n".join(verdict({"refined": systems["refined"], **systems} if "refined" in systems else systems)))
     return systems
+
+
+def _calibrated(predictor: Predictor) -> dict[str, dict[float, Factors]]:
+    """By system, what spreads are multiplied by for intervals of each level that is asked for; {} of none, or where the
+    run has too few validation samples to calibrate on, on which nothing else depends.
+    """
+    levels, refine, found = predictor.config.infer.intervals, predictor.config.refine, {}
+    try:
+        if levels:
+            found["ensemble"] = {level: intervals.calibrated(predictor, level) for level in levels}
+        if levels and refine.on and refine.intervals:
+            table, where = calibration.table(predictor), str(predictor.restored.path)
+            found["refined"] = {level: intervals.chosen(table, level, where) for level in levels}
+    except UserError as error:
+        log.info(f"without intervals: {error}")
+    return found
 
 
 def _stage(run: Run, name: str, product: str, made_from: Mapping[str, Any], make: Callable[[], Sequence[Path]]) -> None:
@@ -247,7 +275,12 @@ def main(argv: Sequence[str]) -> None:
     arguments, overrides = parser().read(argv)
     config = configs.load(arguments.config, overrides)
     started = time.monotonic()
-    pipeline(config, Run(arguments.run or Path("runs") / arguments.config.stem), arguments.data)
+    run = Run(arguments.run or Path("runs") / arguments.config.stem)
+    pipeline(config, run, arguments.data)
+    if run.path.resolve().parent.name == "runs":  # elsewhere an index.html may be somebody's own
+        from .plots.index import index
+
+        print(f"all runs: {index(run.path.parent)}")
     print(f"done in {(time.monotonic() - started) / 60:.1f} min")
 
 

@@ -41,7 +41,7 @@ class Progress:
         if self.bar is not None:
             self.bar.set_postfix_str(self.figures, refresh=False)
             self.bar.update(n)
-        elif time.monotonic() - self.shown >= self.interval_s:
+        elif self.done < self.total and time.monotonic() - self.shown >= self.interval_s:  # the end says the last one
             self._line()
 
     def _line(self) -> None:

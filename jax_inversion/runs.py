@@ -5,6 +5,7 @@ noted, never because something of its name lies there. ``provenance.json`` is a 
 """
 
 import contextlib
+import datetime
 import errno
 import fcntl
 import json
@@ -12,13 +13,14 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
 from .errors import UserError
-from .files import digest, digest_json, write_aside
+from .files import digest, digest_json, read_journal, write_aside
 
 _LOCKLESS = (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK)  # as network volumes may answer
 log = logging.getLogger(__name__)
@@ -69,8 +71,22 @@ class Run:
         return self.path / "scores.json"
 
     @property
+    def sittings(self) -> Path:
+        """When the pipeline worked on the run, and for how long: a line of JSON each time."""
+        return self.path / "sittings.jsonl"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+    def read_sittings(self) -> list[tuple[str, float]]:
+        """When each began, and its minutes; what is damaged is passed over."""
+        try:
+            lines = [line for line in read_journal(self.sittings) if isinstance(line, dict)]
+        except (OSError, ValueError):
+            return []
+        pairs = [(line.get("began"), line.get("minutes")) for line in lines]
+        return [(str(began), float(minutes)) for began, minutes in pairs if isinstance(minutes, int | float)]
 
     @property
     def figures(self) -> Path:
@@ -138,6 +154,17 @@ class Run:
         handle.write(f"process {os.getpid()} ({' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]})")
         handle.flush()
         return handle
+
+    @contextlib.contextmanager
+    def sitting(self) -> Iterator[None]:
+        """Note when this block began (UTC) and how many minutes it took, however it ends but by a kill."""
+        began, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+        try:
+            yield
+        finally:
+            line = {"began": began.isoformat(timespec="seconds"), "minutes": round((time.monotonic() - clock) / 60, 2)}
+            with contextlib.suppress(OSError), self.sittings.open("a") as file:  # a full disk has its own words
+                file.write(json.dumps(line) + "\n")
 
     def has(self, product: str, made_from: Mapping[str, Any]) -> bool:
         """Whether ``product`` was made from just this, and all its files are there as they were noted."""

@@ -88,12 +88,16 @@ class InferConfig:
     noise_level: NonNegative = 0.0  # in units of the data's standard deviation
     smoothing_m: NonNegative = 0.0  # standard deviation of a Gaussian that models are smoothed with
     clip: bool = True  # models to the survey's range of velocity
+    # In the pipeline's report: shares of the cells that intervals are to hold. The doors have --intervals.
+    intervals: tuple[Share, ...] = (0.5, 0.8, 0.9)
 
     def __post_init__(self) -> None:
         if self.noise_copies and not self.noise_level:
             raise UserError("infer.noise_copies without infer.noise_level would average equal predictions; set both")
         if self.noise_level and not self.noise_copies:
             raise UserError("infer.noise_level acts on infer.noise_copies alone, and there are none; set both")
+        if not all(0 < level < 1 for level in self.intervals) or list(self.intervals) != sorted(set(self.intervals)):
+            raise UserError("infer.intervals must name shares between 0 and 1, each above the one before")
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ class RefineConfig:
     prior_samples: Count = 480  # of training, whose errors say what a correction looks like
     hold_out: CountOrZero = 0  # the shot (from 1) that judges and is not fitted; 0: the one in the middle
     most_misfit: Share = 0.7  # at the start: a sample that is further from its data comes back as it was
-    calibration_samples: Count = 40  # of validation, refined once for --intervals
+    calibration_samples: Count = 40  # of validation, refined once for intervals
+    intervals: bool = False  # in the pipeline: those of infer.intervals for refined models too, minutes more
     workers: CountOrZero = 0  # processes; 0: one a core
 
     def __post_init__(self) -> None:

@@ -7,7 +7,8 @@ import jax_inversion
 
 PACKAGE = Path(jax_inversion.__file__).parent
 DOORS = (
-    "convert", "simulate", "calibrate", "analyze", "train", "infer", "refine", "export", "score", "pipeline", "doctor",
+    "convert", "simulate", "calibrate", "analyze", "train", "infer", "refine", "export", "score", "pipeline", "report",
+    "doctor",
 )  # fmt: skip
 LEVELS = {
     0: ("arrays", "caches", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),

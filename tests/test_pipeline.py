@@ -22,6 +22,7 @@ from jax_inversion.refine import refine
 from jax_inversion.refinement import calibration
 from jax_inversion.refinement.submission import rows_path
 from jax_inversion.remote import refining
+from jax_inversion.report import main as report_main
 from jax_inversion.runs import Run
 from jax_inversion.score import main as score_main
 from jax_inversion.train import main as train_main
@@ -142,6 +143,43 @@ def test_intervals_of_refined_models_are_calibrated_on_validation_samples(first,
     assert refine_main(arguments) == 0 and Path("again_lower.npz").is_file()
     assert refine_main([*arguments, "--refine.noise", "0.02"]) == 2
     assert "calibrated for other settings of [refine]" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_report_tells_of_refining_and_of_intervals_and_the_run_is_listed(
+    first, tmp_path, monkeypatch, capsys, caplog
+):
+    run, _ = first
+    assert "<h2>Intervals" not in run.report.read_text()  # its validation samples are too few
+    copy = Run(tmp_path / "runs" / "<b>")
+    shutil.copytree(run.path, copy.path)
+    for module in (intervals, calibration):
+        monkeypatch.setattr(module, "FEWEST", 8)
+    settings = [*SETTINGS, "--infer.intervals", "0.5,0.8", "--refine.intervals", "true"]
+    submission = run.submission("best_epoch_1").read_bytes()
+    assert main(["--config", str(PRESET), "--run", str(copy.path), *settings]) == 0
+    assert copy.submission("best_epoch_1").read_bytes() == submission  # intervals are of it, not in it
+    for name in ("ensemble", "refined"):
+        found = json.loads(copy.scores.read_text())[name]["intervals"]
+        assert [one["level"] for one in found] == [0.5, 0.8] and found[0]["width"] < found[1]["width"]
+        assert all(0 <= band["coverage"] <= 1 and band["error"] >= 0 for one in found for band in one["bands"])
+        assert (copy.figures / f"intervals_{name}.png").is_file()
+    text = copy.report.read_text()
+    assert "<td>refined, 80 %</td>" in text and "Cells within by depth, ensemble:" in text
+    assert "of 4 samples were refined" in text and "marine-s1-00000002" in text and "refined worst" in text
+    page = copy.path.parent / "index.html"
+    assert f"all runs: {page}" in capsys.readouterr().out and len(copy.read_sittings()) == 2
+    (tmp_path / "runs" / "broken").mkdir()
+    (tmp_path / "runs" / "broken" / "config.toml").write_text("no toml")
+    (tmp_path / "runs" / "broken" / "scores.json").write_bytes(b"\xff")
+    (tmp_path / "runs" / "broken" / "sittings.jsonl").write_bytes(b"\xff")
+    monkeypatch.chdir(tmp_path)
+    assert report_main([]) == 0
+    listed = page.read_text()
+    assert "<td>scores.json is damaged</td>" in listed and '<a href="%3Cb%3E/report.html">' in listed
+    assert f"{100 * json.loads(copy.scores.read_text())['refined']['mape']:.2f} %" in listed
+    assert report_main([str(copy.path)]) == 2 and "is a run itself" in capsys.readouterr().err
+    assert report_main(["nowhere"]) == 2 and "no runs in it" in capsys.readouterr().err
 
 
 @pytest.mark.slow

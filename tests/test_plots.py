@@ -10,6 +10,7 @@ import pytest
 from jax_inversion import config, plots
 from jax_inversion.errors import UserError
 from jax_inversion.inference.scores import summarise
+from jax_inversion.plots import rows
 from jax_inversion.plots.gathers import display_gain
 from jax_inversion.plots.report import report
 from jax_inversion.survey import Survey
@@ -120,6 +121,40 @@ def test_report_of_a_full_run(run):
     assert "&lt;script&gt;x" in text and "<script>" not in text and "run &lt;b&gt;1" in text
     assert "src=" in text and "http" not in text  # nothing is loaded from elsewhere
     assert "spacing_m = 10.0" in text
+
+
+def test_report_of_refined_samples_says_what_became_of_each(run):
+    before, after = {"a": 1.1, "b": 1.04, "c": 1.02}, {"a": 1.05, "b": 1.05, "c": 1.02}
+    systems = {
+        name: summarise([(sample, TRUTH, TRUTH * factor) for sample, factor in factors.items()], SURVEY)
+        for name, factors in (("ensemble", before), ("refined", after))
+    }
+    (run / "scores.json").write_text(json.dumps(systems))
+    told = {
+        name: {"scale": scale, "seconds": 7.2, "reason": reason, "misfit": {"start": 0.3, "end": 0.1}}
+        for name, scale, reason in (("a", 1.0, ""), ("b", 0.25, ""), ("c", 0.0, "no <scale> helped"))
+    }
+    text = report(run, told).read_text()
+    assert "2 of 3 samples were refined; the shot that was held out was missed by 0.300" in text
+    assert "fell in 1 samples and rose in 1, at most to 1.25 of what it was" in text
+    assert "<td>b</td><td>4.00 %</td><td>5.00 %</td><td>0.300</td><td>0.100</td><td>25 %</td><td>7</td>" in text
+    assert "<td>0 %</td><td>7</td><td>no &lt;scale&gt; helped</td>" in text
+    assert rows.extremes(systems["ensemble"]["per_sample"], systems["refined"]["per_sample"]) == {
+        "best": "a", "worst": "b",
+    }  # fmt: skip
+    (run / "scores.json").unlink()
+    assert "<td>a</td><td>-</td><td>-</td><td>0.300</td>" in report(run, told).read_text()  # no truth, no MAPE
+
+
+def test_figures_of_a_correction_and_of_intervals():
+    figure = plots.correction(TRUTH, TRUTH + 0.2, TRUTH + 0.1, SURVEY)
+    before, after = figure.axes[3:5]
+    assert before.images[0].get_clim() == after.images[0].get_clim()
+    np.testing.assert_allclose(after.images[0].get_array(), 0.1)
+    bands = {level: (TRUTH - level, TRUTH + level) for level in (0.5, 0.9)}
+    figure = plots.interval_profiles(TRUTH, TRUTH, bands, SURVEY)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()][:2] == ["90 %", "50 %"]
+    assert figure.axes[0].get_ylim() == (80.0, 0.0)
 
 
 def test_report_of_a_bare_run_and_of_none(run, tmp_path):

@@ -67,7 +67,9 @@ class Predictor:
     @property
     def made_from(self) -> dict[str, Any]:
         """What a prediction depends on, the gathers apart; fit for JSON."""
-        return {"checkpoint": self.restored.fingerprint, "infer": configs.as_dict(self.config)["infer"]}
+        settings = configs.as_dict(self.config)["infer"]
+        del settings["intervals"]
+        return {"checkpoint": self.restored.fingerprint, "infer": settings}
 
     def predict(self, gathers: np.ndarray | jax.Array, intervals: float | None = None) -> Prediction:
         """Velocity models of recorded gathers (shot, time, receiver), or of several samples', an axis before these.

@@ -1,7 +1,7 @@
 """Predicted models against the truth: the figures that `score` prints and the report shows."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,8 +87,8 @@ def interval_scores(
 ) -> dict[str, Any]:
     """How often (truth, lower, upper) models (x, depth) in km/s hold what they say; fit for JSON.
 
-    ``coverage`` is the share of the cells within, ``error`` its standard error over samples, ``bands`` the same by
-    depth; ``width`` the mean of upper minus lower and ``score`` the mean interval score, km/s, lower is
+    ``coverage`` is the share of the cells within, ``error`` its standard error over samples (None of one), ``bands``
+    the same by depth; ``width`` the mean of upper minus lower and ``score`` the mean interval score, km/s, lower is
     better: Gneiting and Raftery 2007, doi:10.1198/016214506000001437, eq. 43.
     """
     inside, widths, penalties = [], [], []
@@ -98,14 +98,15 @@ def interval_scores(
         outside = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
         penalties.append(float(2 / (1 - level) * outside.mean()))
     each = np.stack(inside)
-    samples = each.mean(1)
     return {
         "level": level,
-        "coverage": float(samples.mean()),
-        "error": float(samples.std(ddof=1) / len(samples) ** 0.5) if len(samples) > 1 else None,
+        **_covered(each),
         "width": float(np.mean(widths)),
         "score": float(np.mean(widths) + np.mean(penalties)),
-        "bands": [{**band, "coverage": band.pop("mape")} for band in _bands(each.mean(0), survey.spacing_m)],
+        "bands": [
+            {"from_m": float(a * survey.spacing_m), "to_m": float(b * survey.spacing_m), **_covered(each[:, a:b])}
+            for a, b in _edges(each.shape[1])
+        ],
     }
 
 
@@ -196,9 +197,20 @@ def _ssim(prediction: np.ndarray, truth: np.ndarray, survey: Survey) -> float:
     return ssim(prediction, truth, survey.v_min_km_s, survey.v_max_km_s)
 
 
+def _covered(inside: np.ndarray) -> dict[str, float | None]:
+    """Of the share of the cells within, (sample, row of cells)."""
+    samples = inside.mean(1)
+    error = float(samples.std(ddof=1) / len(samples) ** 0.5) if len(samples) > 1 else None
+    return {"coverage": float(samples.mean()), "error": error}
+
+
 def _bands(at_depth: np.ndarray, spacing_m: float) -> list[dict[str, float]]:
-    edges = np.linspace(0, len(at_depth), min(BANDS, len(at_depth)) + 1).round().astype(int)
     return [
         {"from_m": float(a * spacing_m), "to_m": float(b * spacing_m), "mape": float(at_depth[a:b].mean())}
-        for a, b in itertools.pairwise(edges)
+        for a, b in _edges(len(at_depth))
     ]
+
+
+def _edges(rows: int) -> Iterator[tuple[int, int]]:
+    """Where the ranges of depth begin and end."""
+    return itertools.pairwise(np.linspace(0, rows, min(BANDS, rows) + 1).round().astype(int))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..npy import header_of
 from ..progress import track
 from ..survey import CHALLENGE, Survey
+from .intervals import Factors, bounds
 from .scores import compare_spread, interval_scores, misfit_against_error, spread_against_error, summarise
 from .submission import bounds_paths, read_misfits, read_spread, read_submission
 
@@ -83,6 +84,24 @@ def score_intervals(truth: Truth, submission: Path | str) -> dict[str, Any]:
             for sample in truth.samples
         )
         return interval_scores(triples, level, truth.survey)
+
+
+def cover(truth: Truth, submission: Path | str, known: Mapping[float, Factors]) -> list[dict[str, Any]]:
+    """``scores.interval_scores`` of each level of ``known``, by what it multiplies the spread beside a submission with.
+
+    ``UserError`` where that is the spread of another prediction, or none.
+    """
+    with read_submission(submission) as models, read_spread(submission) as spreads:
+        if spreads is None:
+            raise UserError(f"{submission}: no spread of this prediction beside it; predict with --uncertainty")
+
+        def triples(factors: Factors) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            for sample in truth.samples:
+                model, spread = (each.read(sample.id, truth.survey.model_shape) for each in (models, spreads))
+                low, high = bounds(model, spread, factors, truth.survey)
+                yield read_velocity(sample, truth.survey), low, high
+
+        return [interval_scores(triples(factors), level, truth.survey) for level, factors in known.items()]
 
 
 def ranked(scores: dict[str, Any], samples: Sequence[Sample]) -> dict[str, Sample]:

@@ -39,7 +39,7 @@ def _missing(grid: Grid, taps: tuple[float, ...], fine_m: float, source_z_m: flo
     receiver_z = _wrapped(grid, 1, survey.receiver_z_m)
     for i, xs in enumerate(survey.source_x_m):
         pattern = _wrapped(grid, 0, xs)[:, None] * source_z[None, :]
-        line = np.fft.ifft2(np.fft.fft2(pattern) * coarse_spectrum).real @ receiver_z
+        line = np.real(np.fft.ifft2(np.fft.fft2(pattern) * coarse_spectrum)) @ receiver_z
         for j, xr in enumerate(survey.receiver_x_m):
             if abs(xr - xs) <= _REACH_CELLS * h:
                 offset = [round(d / h * fine_per_cell) for d in (xr - xs, survey.receiver_z_m - source_z_m)]

@@ -73,6 +73,24 @@ def comparison(
     return figure
 
 
+def correction(truth: Velocity, predicted: Velocity, refined: Velocity, survey: Survey, *, title: str = "") -> Figure:
+    """Truth, prediction and refined model, and the errors of these two under one colour scale."""
+    width = section_width_in(survey)
+    figure = canvas(5 * (width + 0.75) + 1.8, SECTION_HEIGHT_IN + 0.6, title)
+    axes = list(figure.subplots(1, 5, sharey=True))
+    axes[0].set_ylabel("depth (m)", fontsize=9)
+    bounds = {"colours": VELOCITY_MAP, "low": survey.v_min_km_s, "high": survey.v_max_km_s}
+    for ax, name, model in zip(axes, ("truth", "predicted", "refined"), (truth, predicted, refined), strict=False):
+        image = section(ax, model, survey, name, **bounds)
+    colour_bar(figure, image, axes[:3], "km/s")
+    errors = [np.asarray(model) - np.asarray(truth) for model in (predicted, refined)]
+    limit = max(float(np.percentile(np.abs(errors[0]), 99)), 1e-3)
+    for ax, name, error in zip(axes[3:], ("before", "after"), errors, strict=True):
+        image = section(ax, error, survey, f"error {name}", colours=DIFFERENCE_MAP, low=-limit, high=limit)
+    colour_bar(figure, image, axes[3:], "km/s", extend="both")
+    return figure
+
+
 def _profiles(ax: Axes, truth: Velocity | None, prediction: Velocity, survey: Survey) -> None:
     """Velocity with depth at a quarter, a half and three quarters of the section, set off from one another."""
     depth_m = np.arange(survey.nz) * survey.spacing_m

@@ -1,6 +1,5 @@
 """One self-contained HTML page a run: scores, predictions, curves, data and settings."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -11,12 +10,14 @@ import numpy as np
 
 from .. import config as configs
 from ..errors import UserError
-from ..files import write_aside
-from ..inference.scores import misfit_words, spread_words, table, verdict
+from ..inference.scores import misfit_words, spread_words, verdict
+from ..inference.scores import table as score_table
 from ..regression import TITLES
 from ..training.tracking import read_metrics
 from .canvas import png
 from .curves import error_by_depth, training_curves
+from .html import folded, image, page, paragraph, table
+from .rows import INTERVALS_HEADING, REFINED_HEADING, depth_rows, interval_rows, refined_rows, refined_words
 
 SCORES = "scores.json"
 # sections of the page: heading, how the figures' names begin, what to say of them
@@ -35,41 +36,35 @@ _SECTIONS = (
     ("Models", ("models", "velocity"), "Velocity models of the data, and their statistics."),
     ("Gathers", ("gathers", "spectrum"), "Recorded pressure, time down; stars mark the sources."),
 )
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:1180px;margin:2em auto;padding:0 1em}
-h1{margin-bottom:0}h2{margin-top:2em;border-bottom:1px solid #ddd}img{max-width:100%;margin:.4em 0}
-table{border-collapse:collapse}td,th{padding:.25em 1em;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,th:first-child{text-align:left}tr:nth-child(2) td{font-weight:bold}
-figure{margin:1em 0}figcaption,.quiet{color:#666;font-size:.9em}pre{background:#f6f6f6;padding:1em;overflow:auto}
-"""
 
 
-def report(run: Path | str) -> Path:
+def report(run: Path | str, refined: Mapping[str, Mapping[str, Any]] | None = None) -> Path:
     """Write RUN/report.html from what lies in RUN: config.toml, metrics.jsonl, scores.json and figures/**/*.png.
 
-    ``scores.json`` maps names of systems, the run's own first, to what ``inference.scores.summarise`` gives. Whatever
-    is missing is left out. ``UserError`` where there is no run.
+    ``scores.json`` maps names of systems, the run's own first, to what ``inference.scores.summarise`` gives, some with
+    their ``intervals``; ``refined`` is what became of each sample in refining, by id. Whatever is missing is left out.
+    ``UserError`` where there is no run.
     """
     run = Path(run)
     if not (run / "config.toml").exists():
         raise UserError(f"{run}: not a run; there is no {run / 'config.toml'}")
     settings = configs.load(run / "config.toml")
-    name = run.resolve().name
-    parts = [f"<h1>{escape(name)}</h1>", f'<p class="quiet">{escape(_summary(settings))}</p>']
-    parts += _score_parts(run / SCORES, settings.survey.spacing_m)
+    systems = json.loads((run / SCORES).read_text()) if (run / SCORES).exists() else {}
+    left = sorted((run / "figures").rglob("*.png"))
+    parts = [paragraph(_summary(settings), "quiet")]
+    parts += _score_parts(systems, settings.survey.spacing_m)
+    parts += _refined_parts(refined or {}, systems, [*_figures(left, "refined")])
+    parts += _interval_parts(systems, [*_figures(left, "intervals")])
     if lines := read_metrics(run):
         parts += [
             "<h2>Training</h2>",
             *_training_words(lines, settings),
-            _image(png(training_curves(lines)), "Thin: one member."),
+            image(png(training_curves(lines)), "Thin: one member."),
         ]
-    parts += _figure_parts(run / "figures")
+    parts += _figure_parts(left)
     text = escape((run / "config.toml").read_text())
-    parts.append(f"<h2>Settings</h2><details><summary>config.toml</summary><pre>{text}</pre></details>")
-    head = f'<meta charset="utf-8"><title>{escape(name)}</title><style>{_STYLE}</style>'
-    with write_aside(run / "report.html") as aside:
-        aside.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n")
-    return run / "report.html"
+    parts += ["<h2>Settings</h2>", folded("config.toml", f"<pre>{text}</pre>")]
+    return page(run / "report.html", run.resolve().name, parts)
 
 
 def _summary(settings: configs.Config) -> str:
@@ -86,23 +81,47 @@ def _summary(settings: configs.Config) -> str:
     )
 
 
-def _score_parts(path: Path, spacing_m: float) -> Iterator[str]:
-    if not path.exists():
+def _score_parts(systems: Mapping[str, dict[str, Any]], spacing_m: float) -> Iterator[str]:
+    if not systems:
         return
-    systems: dict[str, dict[str, Any]] = json.loads(path.read_text())
     own = next(iter(systems.values()))
     yield f"<h2>Scores of {own['samples']} test samples</h2>"
-    yield from (f"<p>{escape(sentence)}</p>" for sentence in verdict(systems))
-    heading, *rows = table(systems)
-    yield _table(heading, rows)
+    yield from map(paragraph, verdict({"refined": systems["refined"], **systems} if "refined" in systems else systems))
+    heading, *rows = score_table(systems)
+    yield table(heading, rows, "own")
     if words := spread_words(own.get("spread")):
-        yield f"<p>Spread of the members: {escape(words)}.</p>"
+        yield paragraph(f"Spread of the members: {words}.")
     if words := misfit_words(own.get("misfit")):
-        yield f"<p>Misfit: {escape(words)}.</p>"
+        yield paragraph(f"Misfit: {words}.")
     curves = {name: np.asarray(scores["mape_at_depth"]) for name, scores in systems.items()}
-    yield _image(png(error_by_depth(curves, spacing_m)), "Error with depth.")
+    yield image(png(error_by_depth(curves, spacing_m)), "Error with depth.")
     worst = sorted(own["per_sample"].items(), key=lambda item: -item[1])[:5]
-    yield _table(("worst samples", "MAPE"), [(sample, f"{100 * value:.2f} %") for sample, value in worst])
+    yield table(("worst samples", "MAPE"), [(sample, f"{100 * value:.2f} %") for sample, value in worst])
+
+
+def _refined_parts(
+    told: Mapping[str, Mapping[str, Any]], systems: Mapping[str, dict[str, Any]], figures: Sequence[str]
+) -> Iterator[str]:
+    if told:
+        yield "<h2>Refined by the wave equation</h2>"
+        yield paragraph(refined_words(told, systems))
+        yield folded("each sample", table(REFINED_HEADING, refined_rows(told, systems), "words"))
+        yield from figures
+
+
+def _interval_parts(systems: Mapping[str, dict[str, Any]], figures: Sequence[str]) -> Iterator[str]:
+    if rows := list(interval_rows(systems)):
+        yield "<h2>Intervals</h2>"
+        yield paragraph(
+            "Calibrated on validation samples: how many cells of the test samples lie within, with its standard error "
+            "over samples. The narrower the better, and the lower the score."
+        )
+        yield table(INTERVALS_HEADING, rows)
+        for name, scores in systems.items():
+            if intervals := scores.get("intervals"):
+                yield paragraph(f"Cells within by depth, {name}:")
+                yield table(*depth_rows(intervals))
+        yield from figures
 
 
 def _training_words(lines: Sequence[Mapping[str, int | float]], settings: configs.Config) -> Iterator[str]:
@@ -115,9 +134,9 @@ def _training_words(lines: Sequence[Mapping[str, int | float]], settings: config
     if baseline is not None:
         relation = "below" if best["validation/mape"] < baseline else "not below"
         words += f", {relation} the linear regression's {100 * baseline:.2f} %"
-    yield f"<p>{escape(words)}.</p>"
+    yield paragraph(f"{words}.")
     if rows := list(_member_rows(best, settings)):
-        yield _table(
+        yield table(
             ("on validation samples", "MAPE", "weight"), [*rows, ("average", _percent(best["validation/mape"]), "1")]
         )
 
@@ -139,29 +158,15 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.2f} %"
 
 
-def _figure_parts(folder: Path) -> Iterator[str]:
-    left = sorted(folder.rglob("*.png"))
-    for heading, beginnings, words in _SECTIONS:
-        chosen = [path for path in left if path.name.startswith(beginnings)]
-        left = [path for path in left if path not in chosen]
-        yield from _section(heading, words, chosen)
-    yield from _section("More", "", left)
+def _figure_parts(left: list[Path]) -> Iterator[str]:
+    for heading, beginnings, words in (*_SECTIONS, ("More", "", "")):
+        if figures := list(_figures(left, beginnings)):
+            yield f"<h2>{heading}</h2>{paragraph(words)}"
+            yield from figures
 
 
-def _section(heading: str, words: str, paths: Sequence[Path]) -> Iterator[str]:
-    if paths:
-        yield f"<h2>{heading}</h2><p>{words}</p>"
-        yield from (_image(path.read_bytes(), path.stem.replace("_", " ")) for path in paths)
-
-
-def _image(data: bytes, caption: str) -> str:
-    source = base64.b64encode(data).decode()
-    text = escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{source}"><figcaption>{text}</figcaption></figure>'
-
-
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(tag: str, cells: Sequence[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    return "<table>" + line("th", heading) + "".join(line("td", row) for row in rows) + "</table>"
+def _figures(left: list[Path], beginnings: str | tuple[str, ...]) -> Iterator[str]:
+    """The figures in ``left`` whose names begin so; they are taken out of it."""
+    for path in [path for path in left if path.name.startswith(beginnings)]:
+        left.remove(path)
+        yield image(path.read_bytes(), path.stem.replace("_", " "))

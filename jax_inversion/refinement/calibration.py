@@ -112,7 +112,7 @@ def _made_from(predictor: Predictor) -> str:
 
 def _settings(predictor: Predictor) -> str:
     settings = configs.as_dict(predictor.config)["refine"]
-    return digest_json({name: value for name, value in settings.items() if name not in ("on", "workers")})
+    return digest_json({name: value for name, value in settings.items() if name not in ("on", "workers", "intervals")})
 
 
 def _load(path: Path, made_from: str) -> Table | None:

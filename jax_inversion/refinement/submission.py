@@ -92,7 +92,7 @@ def setting_of(config: Config, survey: Survey) -> Setting:
 def made_from(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]:
     """What a refined submission is made from, fit for JSON."""
     sections = configs.as_dict(predictor.config)
-    idle = "on", "workers", "calibration_samples"
+    idle = "on", "workers", "calibration_samples", "intervals"
     settings = {name: value for name, value in sections["refine"].items() if name not in idle}
     return provenance(predictor, samples) | {"refine": settings, "simulator": sections["simulator"]}
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 from .. import ensemble, losses, models
 from ..data.inputs import Inputs
@@ -82,7 +83,7 @@ def make_validation(
         predicted = ensemble.combine(members, variables["logits"])
         real = (jnp.arange(truth.shape[0]) < batch["count"]).astype(truth.dtype)
 
-        def mean(each: Array) -> Array:
+        def mean(each: ArrayLike) -> Array:
             return (real * each).sum() / real.sum()
 
         def mape(guess: Array, truth: Array) -> Array:
