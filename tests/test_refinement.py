@@ -149,21 +149,27 @@ def test_settings_that_make_no_sense_are_refused():
     assert jax.default_backend() == "cpu"
 
 
-@pytest.mark.parametrize("level", [0.0, 0.03, 0.1])
-def test_noise_that_was_recorded_is_seen_before_anything_arrives(level):
-    survey, rng = CHALLENGE.with_interval(4e-3), np.random.default_rng(0)
+@pytest.mark.parametrize(("level", "low"), [(0.0, False), (0.03, False), (0.1, False), (0.1, True)])
+def test_noise_that_was_recorded_is_seen_before_anything_arrives(level, low):
+    survey, rng, share = CHALLENGE.with_interval(4e-3), np.random.default_rng(0), 0.05
+    spectrum = np.maximum(whiten.wavelet_spectrum(survey), 0.03)
+
+    def drawn(operator):
+        return np.einsum("ij,sjr->sir", operator, rng.normal(size=survey.gathers_shape))
+
+    wave = whiten.operator(survey, 1 / spectrum, 1e-9, 1e6, 0.0)  # flat once it is whitened
     arrived = ~whiten.before_arrivals(survey)
-    signal = np.where(arrived, rng.normal(size=survey.gathers_shape), 0.0)
-    noise = level * rng.normal(size=survey.gathers_shape)
+    signal = drawn(wave) * arrived
+    noise = drawn(whiten.operator(survey, np.ones_like(spectrum), 1.0, 4.0 if low else 1e6, 0.0))
+    noise *= level * signal.std() / noise.std()
     nothing = np.zeros(survey.gathers_shape, np.float32)
     seen = Observed(np.zeros((1, 1), np.float32), signal + noise, nothing, np.ones(survey.shots))
-    found = band(survey, seen, PreprocessConfig(dt_s=4e-3, whiten=True), 15.0, 0.01, 0.0)
-    true = np.hypot(0.01, level / np.hypot(1.0, level))
-    assert found.noise == pytest.approx(true, rel=0.1)
-    assert found.precision == pytest.approx(1 / (found.noise**2 * power(found, signal + noise)), rel=1e-3)
+    found = band(survey, seen, PreprocessConfig(dt_s=4e-3, whiten=True), 15.0, share, 0.0)
 
+    def variance(traces):
+        return float(np.mean(np.square(np.einsum("ij,sjr->sir", found.operator, traces))))
 
-def power(found, traces) -> float:
-    """Variance of whitened traces, each sample of as many as say the same."""
-    alike = Counting(CHALLENGE.with_interval(4e-3), 15.0).alike
-    return alike * float(np.mean(np.square(np.einsum("ij,sjr->sir", found.operator, traces))))
+    true = variance(noise + share * drawn(wave) * arrived)
+    ratio = 1 / found.precision / Counting(survey, 15.0).alike / true  # above one: the share is of noise and signal
+    assert (0.4 if low else 0.85) < ratio < 1.5
+    assert found.noise**2 * variance(signal + noise) == pytest.approx(ratio * true, rel=1e-3)

@@ -15,6 +15,7 @@ from ..physics import SimulatorConfig
 from ..survey import Survey
 
 _FLOOR, _GAIN_POWER = 0.03, 1.0  # where the preset says nothing of its own
+_LOWEST_HZ = 2.0
 
 
 class Band(NamedTuple):
@@ -22,7 +23,7 @@ class Band(NamedTuple):
     ``precision`` is one over the variance of the noise in each sample of it, ``noise`` its share of the data.
     """
 
-    operator: Float[Array, "time time"] | Float[np.ndarray, "time time"]
+    operator: Float[Array, "*sample time time"] | Float[np.ndarray, "*sample time time"]
     precision: Float[Array, "*sample"] | float
     noise: Float[Array, "*sample"] | float
 
@@ -87,15 +88,17 @@ def band(
         return max(float(np.mean(np.square(np.einsum("ij,sjr->sir", operator, data)))), 1e-30)
 
     plain = power(whiten.operator(survey, spectrum, floor, high_hz, gain))
-    operator = whiten.operator(survey, spectrum * np.sqrt(1 + (corner_hz / hz) ** 2), floor, high_hz, gain)
-    variance = noise**2 * plain + _recorded(survey, data, operator)
-    return Band(operator, 1 / (Counting(survey, high_hz).alike * variance), (variance / power(operator)) ** 0.5)
+    level = noise**2 * power(whiten.operator(survey, spectrum, floor, high_hz, 0.0)) / _passed(hz, high_hz)
+    louder = 1 + (corner_hz / hz) ** 2 + _recorded(survey, data, hz) / spectrum**2 / level
+    operator = whiten.operator(survey, spectrum * np.sqrt(louder), floor, high_hz, gain)
+    variance = Counting(survey, high_hz).alike * noise**2 * plain
+    return Band(operator, 1 / variance, noise * (plain / power(operator)) ** 0.5)
 
 
 def together(bands: Sequence[Band]) -> Band:
-    """The same band of several samples: precision and noise (sample,) of each, one operator."""
-    precisions, noises = (jnp.array([band[k] for band in bands], jnp.float32) for k in (1, 2))
-    return Band(bands[0].operator, precisions, noises)
+    """The same band of several samples, an axis for them in front."""
+    operators, precisions, noises = zip(*bands, strict=True)
+    return Band(np.stack(operators), jnp.array(precisions, jnp.float32), jnp.array(noises, jnp.float32))
 
 
 def filtered(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:
@@ -120,20 +123,24 @@ def misfits(band: Band, observed: Observed, residual: Gathers) -> Misfits:
     return Misfits(share(fitted), share(1 - fitted))
 
 
-def _recorded(survey: Survey, data: np.ndarray, operator: np.ndarray) -> float:
-    """Mean variance of recorded noise after ``operator``: that of the samples before anything arrives, which are too
-    few for a spectrum. How alike neighbours in time are says how low its frequencies are, as in an AR(1) process.
+def _passed(hz: np.ndarray, high_hz: float) -> float:
+    """The share of a white spectrum's power that a band's low-pass leaves."""
+    return float(np.mean(np.exp(-((hz / high_hz) ** 4))))
+
+
+def _recorded(survey: Survey, data: np.ndarray, hz: np.ndarray) -> np.ndarray:
+    """Power of recorded noise at frequencies, as a white series of that variance would have: seen before anything
+    arrives, in samples too few for a spectrum. How alike neighbours in time are says how low its frequencies are, as in
+    a first-order autoregressive process, no lower than to ``_LOWEST_HZ``: a short window cannot tell.
     """
     quiet = whiten.before_arrivals(survey)
     before = np.where(quiet, data, 0.0).astype(np.float64)
-    pairs = quiet[:, 1:]
     variance = float(np.square(before).sum() / max(quiet.sum(), 1))
-    if not variance > 0 or not pairs.any():
-        return 0.0
-    shared = float((before[:, 1:] * before[:, :-1] * pairs).sum() / pairs.sum()) / variance
-    lags = np.abs(np.subtract.outer(np.arange(survey.nt), np.arange(survey.nt)))
-    covariance = variance * np.clip(shared, 0.0, 0.999) ** lags
-    return float(np.einsum("ij,jk,ik->", operator, covariance, operator, optimize=True) / survey.nt)
+    if not variance > 0 or not (pairs := quiet[:, 1:].sum()):
+        return np.zeros_like(hz)
+    most = np.exp(-2 * np.pi * _LOWEST_HZ * survey.dt_s)
+    alike = np.clip((before[:, 1:] * before[:, :-1]).sum() / pairs / variance, 0.0, most)
+    return variance * (1 - alike**2) / (1 - 2 * alike * np.cos(2 * np.pi * hz * survey.dt_s) + alike**2)
 
 
 def _receiver_step_m(survey: Survey) -> float:

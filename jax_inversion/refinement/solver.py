@@ -114,23 +114,22 @@ def gauss_newton(
 
 
 def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``look`` or ``gauss_newton`` for several samples: start, gathers, precision, noise and numbers have an axis for
-    them in front. A single one goes the plain way.
+    """``look`` or ``gauss_newton`` for several samples: start, gathers, band and numbers have an axis for them in
+    front. A single one goes the plain way.
     """
 
     @cache
     def mapped(**fixed: Any) -> Callable[..., Any]:
         own: Any = 0
         shared: Any = None
-        axes = Observed(own, own, shared, shared), Band(shared, own, own), None, 0
+        axes = Observed(own, own, shared, shared), 0, None, 0
         return jax.jit(jax.vmap(partial(function.__wrapped__, **fixed), in_axes=axes))
 
     def several(observed: Observed, band: Band, factor: Factor, w: Float[Array, "n cells"], **fixed: Any) -> Any:
         if len(w) > 1:
             return mapped(**fixed)(observed, band, factor, w)
         start, gathers, *rest = observed
-        operator, precision, noise = band
-        alone = Observed(start[0], gathers[0], *rest), Band(operator, jnp.asarray(precision)[0], jnp.asarray(noise)[0])
+        alone = Observed(start[0], gathers[0], *rest), Band(*(jnp.asarray(each)[0] for each in band))
         return jax.tree.map(lambda leaf: leaf[None], function(*alone, factor, w[0], **fixed))
 
     return several
