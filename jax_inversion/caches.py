@@ -22,7 +22,7 @@ def keep_compiled() -> None:
     A folder that the user chose (``JAX_COMPILATION_CACHE_DIR``) stays; ``JAX_ENABLE_COMPILATION_CACHE=false`` keeps
     nothing. A CPU's programs are of its model, and a file system may be shared.
     """
-    if jax.default_backend() != "gpu" or jax.config.values["jax_compilation_cache_dir"]:
+    if jax.default_backend() != "gpu" or getattr(jax.config, "jax_compilation_cache_dir", None):
         return
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
     compilation_cache.reset_cache()  # JAX looks for a folder once, at what it compiles first

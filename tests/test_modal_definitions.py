@@ -1,6 +1,7 @@
 """What is asked of Modal, without Modal: definitions, help, prices. No container is started."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ modal = pytest.importorskip("modal")
 
 from jax_inversion.errors import UserError  # noqa: E402
 from jax_inversion.remote import endings, machines, places, volume  # noqa: E402
+from jax_inversion.survey import CHALLENGE  # noqa: E402
 
 REPO = Path(__file__).resolve().parent.parent
 COMMANDS = (
@@ -91,6 +93,7 @@ def modal_commands(*commands: list[str]) -> list[tuple[int, str]]:
     """Exit code and output of ``modal run modal_jobs.py...`` that ends before anything is asked of a server."""
     code = f"""
 import json
+import math
 from click.testing import CliRunner
 from modal.cli.entry_point import entrypoint_cli
 for command in {commands!r}:
@@ -174,6 +177,14 @@ def test_the_plan_adds_up_by_hand():
     hours = 1000 * 10 * 2 * machines.TRAIN_S / 3600 + 0.05
     assert row.split()[-3:] == [f"{hours:.2f}", f"${hours * hour:.2f}", f"${5 * 24 * hour:.2f}"]
     assert "simulate_shard" not in table and "prices as listed in May 2026" in table
+
+
+def test_the_plans_bytes_are_those_of_the_challenges_shapes():
+    packed, cells = CHALLENGE.with_interval(1e-3), math.prod(CHALLENGE.model_shape)
+    assert 4 * math.prod(CHALLENGE.gathers_shape) + 8 * cells == machines.FOLDER_BYTES
+    assert 4 * math.prod(packed.gathers_shape) + 4 * cells == machines.PACKED_BYTES
+    plan = machines.plan(epochs=1, members=1, gpus=["A100"], samples={"train": 5000, "test": 150})
+    assert "47 GB of samples and 11 GB packed" in plan
 
 
 def test_the_plan_knows_the_guides_card_and_says_what_it_does_not_know():
