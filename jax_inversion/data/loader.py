@@ -94,7 +94,8 @@ class _Plan:
 
     def _order(self, epoch: int) -> np.ndarray:
         """(member, step, batch) rows of one epoch."""
-        indices = self.rounds[epoch // self.fresh_every if self.fresh_every else 0]
+        number = epoch // self.fresh_every if self.fresh_every else 0
+        indices = self.rounds[min(number, len(self.rounds) - 1)]  # it reads on a little behind the last epoch
         generators = [np.random.default_rng((self.seed, m, epoch)) for m in range(self.members)]
         seen = [_seen(indices, member, self.members, self.seed, self.resample) for member in range(self.members)]
         rows = [self._rows(rng, rows) for rng, rows in zip(generators, seen, strict=True)]
