@@ -99,10 +99,11 @@ def _on_devices(job: AnyJob, ks: Sequence[int], devices: Sequence[Any]) -> Itera
 
 def _share(job: AnyJob, ks: list[int], workers: int) -> Iterator[tuple[int, Any]]:
     todo, asked, children = iter(ks), {}, []
+    task = _task(job)  # before the first of them starts: pydantic makes an error of its own of a Ctrl-C meanwhile
     try:
         with selectors.DefaultSelector() as listening:
             for _ in range(min(workers, len(ks))):
-                child = _Worker(job)
+                child = _Worker(job, task)
                 children.append(child)
                 asked[child] = child.ask(todo)
                 listening.register(child.answers, selectors.EVENT_READ, child)
@@ -126,7 +127,7 @@ def _share(job: AnyJob, ks: list[int], workers: int) -> Iterator[tuple[int, Any]
 class _Worker:
     """A process that makes the samples of ``job`` that it is asked for."""
 
-    def __init__(self, job: AnyJob):
+    def __init__(self, job: AnyJob, task: bytes):
         path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
         env = os.environ | ONE_THREAD | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
         self.job = job
@@ -140,9 +141,7 @@ class _Worker:
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.questions, self.answers = self.process.stdin, self.process.stdout
-        kind = type(job)
-        fields = TypeAdapter(kind).dump_python(job, mode="json")
-        self.say(json.dumps({"module": kind.__module__, "name": kind.__name__, "job": fields}).encode())
+        self.say(task)
 
     def say(self, line: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has died: reading from it will say so
@@ -162,6 +161,13 @@ class _Worker:
         why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         hint = "; out of memory? try fewer --workers" if code == -9 else ""
         return {"run_error": f"{_name(self.job, k)}: its worker {why}{hint}"}
+
+
+def _task(job: AnyJob) -> bytes:
+    """A worker's first line of input."""
+    kind = type(job)
+    fields = TypeAdapter(kind).dump_python(job, mode="json")
+    return json.dumps({"module": kind.__module__, "name": kind.__name__, "job": fields}).encode()
 
 
 def _attempt_together(job: AnyJob, ks: Sequence[int], size: int) -> list[Answer]:
