@@ -134,11 +134,12 @@ def test_report_of_refined_samples_says_what_became_of_each(run):
         name: {"scale": scale, "seconds": 7.2, "reason": reason, "misfit": {"start": 0.3, "end": 0.1}}
         for name, scale, reason in (("a", 1.0, ""), ("b", 0.25, ""), ("c", 0.0, "no <scale> helped"))
     }
+    told["c"]["misfit"] = {"start": None, "end": None}  # its gathers could not be simulated
     text = report(run, told).read_text()
     assert "2 of 3 samples were refined; the shot that was held out was missed by 0.300" in text
     assert "fell in 1 samples and rose in 1, at most to 1.25 of what it was" in text
     assert "<td>b</td><td>4.00 %</td><td>5.00 %</td><td>0.300</td><td>0.100</td><td>25 %</td><td>7</td>" in text
-    assert "<td>0 %</td><td>7</td><td>no &lt;scale&gt; helped</td>" in text
+    assert "<td>-</td><td>-</td><td>0 %</td><td>7</td><td>no &lt;scale&gt; helped</td>" in text
     assert rows.extremes(systems["ensemble"]["per_sample"], systems["refined"]["per_sample"]) == {
         "best": "a", "worst": "b",
     }  # fmt: skip

@@ -50,7 +50,7 @@ def refined_rows(
     errors = _errors(told, systems)
     for name, row in sorted(told.items()):
         shown = [f"{100 * value:.2f} %" for value in errors[name]] if name in errors else ["-", "-"]
-        misfits = [f"{row['misfit'][when]:.3f}" for when in ("start", "end")]
+        misfits = [_misfit(row["misfit"][when]) for when in ("start", "end")]
         yield name, *shown, *misfits, f"{100 * row['scale']:.0f} %", f"{row['seconds']:.0f}", row["reason"]
 
 
@@ -66,6 +66,10 @@ def _errors(told: Mapping[str, Any], systems: Mapping[str, dict[str, Any]]) -> d
         return {}
     before, after = (systems[name]["per_sample"] for name in ("ensemble", "refined"))
     return {name: (before[name], after[name]) for name in told if name in before and name in after}
+
+
+def _misfit(found: float | None) -> str:
+    return "-" if found is None else f"{found:.3f}"  # None where it was not finite
 
 
 def _within(found: Mapping[str, Any]) -> str:

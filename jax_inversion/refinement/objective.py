@@ -29,12 +29,12 @@ class Band(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """One sample: the prediction that is to be corrected (x, depth) km/s, its gathers, decimated, those of the
-    background (or what comes nearest to them: what is more than these is the data), and which shots are fitted (1) or
-    held out (0).
+    """One sample, or several with an axis for them in front of the first two: the prediction that is to be corrected
+    (x, depth) km/s, its gathers, decimated, those of the background (or what comes nearest to them: what is more than
+    these is the data), and which shots are fitted (1) or held out (0).
     """
 
-    start_km_s: Float[Array, "x depth"] | Float[np.ndarray, "x depth"]
+    start_km_s: Float[Array, "*sample x depth"] | Float[np.ndarray, "*sample x depth"]
     gathers: Gathers
     background: Gathers
     fitted: Float[Array, " shot"] | Float[np.ndarray, " shot"]

@@ -94,13 +94,8 @@ def qualities(
 def quality_of(predictor: Predictor, gathers: np.ndarray, model: np.ndarray) -> Quality:
     """Of one sample: its recorded (or decimated) gathers (shot, time, receiver) and a model (x, depth) in km/s."""
     setting = setting_of(predictor.config, predictor.restored.survey)
-    seen, ordinary, known = (
-        predictor.decimated(gathers, cut=False)[0],
-        usual(predictor),
-        background_of(predictor, setting),
-    )
-    misfit, predicted = _look(model, seen, known, setting)
-    return Quality(misfit, float(np.mean(ordinary < misfit)), seen, predicted, known)
+    seen = predictor.decimated(gathers, cut=False)[0]
+    return _quality(model, seen, background_of(predictor, setting), setting, usual(predictor))
 
 
 def write(told: Mapping[str, Mapping[str, Any]], submission: Path) -> Path:
