@@ -6,6 +6,9 @@ from jaxtyping import Array, Float
 
 from . import draws
 
+NORMAL = (0.016, 0.065)  # throw in parts of the section's depth; a reverse fault's is negative
+STEEP = (52.0, 80.0)
+
 
 def fault_shift(
     key: jax.Array,
@@ -13,8 +16,8 @@ def fault_shift(
     z_m: Float[Array, "1 depth"],
     depth_m: float,
     present: jax.Array,
-    throw: tuple[float, float] = (0.016, 0.065),
-    dip_deg: tuple[float, float] = (52.0, 80.0),
+    throw: tuple[float, float] = NORMAL,
+    dip_deg: tuple[float, float] = STEEP,
 ) -> Float[Array, "x depth"]:
     """Metres by which one normal fault has lowered each point; 0 everywhere unless ``present``.
 
@@ -31,10 +34,17 @@ def fault_shift(
 
 
 def fault_shifts(
-    key: jax.Array, x_m: Float[Array, "x 1"], z_m: Float[Array, "1 depth"], depth_m: float, fewest: int, most: int
+    key: jax.Array,
+    x_m: Float[Array, "x 1"],
+    z_m: Float[Array, "1 depth"],
+    depth_m: float,
+    fewest: int,
+    most: int,
+    throw: tuple[float, float] = NORMAL,
+    dip_deg: tuple[float, float] = STEEP,
 ) -> Float[Array, "x depth"]:
     """The summed ``fault_shift`` of ``fewest`` to ``most`` (static) independent faults."""
     k_count, k_faults = jax.random.split(key)
     count = jax.random.randint(k_count, (), fewest, most + 1)
-    one = jax.vmap(lambda k, present: fault_shift(k, x_m, z_m, depth_m, present))
+    one = jax.vmap(lambda k, present: fault_shift(k, x_m, z_m, depth_m, present, throw, dip_deg))
     return jnp.sum(one(jax.random.split(k_faults, most), jnp.arange(most) < count), axis=0)

@@ -6,6 +6,7 @@ import jax
 
 from ..arrays import Velocity
 from ..survey import Survey
+from .basin import basin
 from .land import faulted, folded, layered
 from .marine import marine, varied
 from .salt import salt
@@ -13,6 +14,7 @@ from .salt import salt
 PRESETS: dict[str, Callable[[jax.Array, Survey], Velocity]] = {
     "marine": marine,
     "varied": varied,
+    "basin": basin,
     "layered": layered,
     "folded": folded,
     "faulted": faulted,
