@@ -42,8 +42,16 @@ def test_samples_that_were_not_calibrated_on_are_covered_at_every_depth(level):
     assert f"intervals of {100 * level:g} %" in interval_text(found) and found["score"] > found["width"] > 0
 
 
-def test_few_samples_are_covered_rather_more_and_too_few_are_refused():
-    assert (factors(drawn(20, 0), 0.9) < factors(drawn(20, 0), 0.94)).all()
+def test_few_samples_are_covered_as_often_as_many():
+    held = []
+    for seed in range(30):
+        found, new = factors(drawn(20, seed), 0.9), drawn(40, 1000 + seed)
+        low, high = bounds(new.models, new.spreads, found, SURVEY)
+        held.append(((low <= new.truths) & (new.truths <= high)).mean())
+    assert 0.89 < np.mean(held) < 0.925  # 0.94 were a new sample reckoned with as missed in every cell
+
+
+def test_too_few_samples_are_refused():
     with pytest.raises(UserError, match=r"9 samples cannot promise 0\.95"):
         factors(drawn(9, 0), 0.95)
     with pytest.raises(UserError, match="between 0 and 1"):
