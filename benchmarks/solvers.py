@@ -42,9 +42,9 @@ Way = Callable[[Problem], np.ndarray]
 def gauss_newton(problem: Problem, settings: Any) -> np.ndarray:
     observed, bands, factor, fixed = problem
     w = jnp.zeros(factor.shape[0], jnp.float32)
-    for each in bands:
+    for each, count in zip(bands, settings.band_products, strict=True):
         for _ in range(settings.steps):
-            step = solver.gauss_newton(observed, each, factor, w, products=settings.products, **fixed)
+            step = solver.gauss_newton(observed, each, factor, w, count, products=settings.products, **fixed)
             w = step.w
             if float(step.misfits.fitted) <= each.noise or not step.before - step.after > 0.01 * step.before:
                 break

@@ -1,5 +1,6 @@
 """The sections of a preset that no single room owns, each a frozen dataclass."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -108,7 +109,7 @@ class RefineConfig:
     spacing_m: Positive = 10.0  # of the simulator's cells, and of those that the correction is drawn on
     bands_hz: tuple[Positive, ...] = (4.0, 8.0, 15.0, 25.0)  # the data up to each, one after the other
     steps: Count = 3  # Gauss-Newton steps in a band, at most
-    products: Count = 30  # of the linearised simulator and its adjoint in a step
+    products: Count = 90  # of the linearised simulator and its adjoint in a step of the last band; fewer in lower ones
     noise: Positive = 0.01  # what the simulator leaves of the data, at least; a band that is fitted as well is done
     # Below it noise grows as 1 / f: float32 in the run that made the challenge's data left 10 % at 1 Hz, 2 % at 4 Hz.
     noise_corner_hz: NonNegative = 10.0
@@ -122,6 +123,11 @@ class RefineConfig:
     def __post_init__(self) -> None:
         if not self.bands_hz or list(self.bands_hz) != sorted(set(self.bands_hz)):
             raise UserError("refine.bands_hz must name one frequency or more, each above the one before")
+
+    @property
+    def band_products(self) -> list[int]:
+        """Products in a step of each band: data to a lower frequency tell less."""
+        return [math.ceil(self.products * high_hz / self.bands_hz[-1]) for high_hz in self.bands_hz]
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def refining():
         widest,
         np.eye(48, dtype=np.float32),
         np.zeros(48, np.float32),
+        2,
     )
 
 

@@ -72,14 +72,42 @@ def test_lanczos_vectors_solve_and_know_what_data_leave_open():
     rng = np.random.default_rng(3)
     root = rng.normal(size=(12, 12)).astype(np.float32)
     matrix, start = jnp.asarray(root @ root.T), jnp.asarray(rng.normal(size=12).astype(np.float32))
-    vectors, tridiagonal = solver.lanczos(lambda p: matrix @ p, start, 12)
+    vectors, tridiagonal = solver.lanczos(lambda p: matrix @ p, start, 12, 12)
     np.testing.assert_allclose(vectors @ vectors.T, np.eye(12), atol=1e-4)
-    inner = jnp.linalg.solve(tridiagonal + jnp.eye(12), vectors @ start)
+    inner = solver.first_column(tridiagonal, 12) * jnp.linalg.norm(start)
     np.testing.assert_allclose(vectors.T @ inner, np.linalg.solve(matrix + np.eye(12), start), rtol=2e-2, atol=1e-3)
     zero = jnp.zeros(())
     step = solver.Step(start, zero, zero, solver.Misfits(0.0, 0.0), vectors, tridiagonal)
     exact = np.sqrt(np.diag(np.linalg.inv(np.asarray(matrix, np.float64) + np.eye(12))))
     np.testing.assert_allclose(solver.deviation(jnp.eye(12), step, (3, 4)).ravel(), exact, rtol=2e-2)
+
+
+def test_fewer_lanczos_vectors_are_a_shorter_step_downhill():
+    rng = np.random.default_rng(4)
+    root = rng.normal(size=(12, 12)).astype(np.float32)
+    matrix, start = jnp.asarray(root @ root.T), jnp.asarray(rng.normal(size=12).astype(np.float32))
+    few, all_of_them = (solver.lanczos(lambda p: matrix @ p, start, 12, count) for count in (5, 12))
+    np.testing.assert_array_equal(few[0][5:], 0)
+    steps = []
+    for count in (12, 6, 3, 1):
+        inner = solver.first_column(all_of_them[1], count) * jnp.linalg.norm(start)
+        np.testing.assert_array_equal(inner[count:], 0)
+        steps.append(all_of_them[0].T @ inner)
+        assert steps[-1] @ start > 0
+    sizes = [float(jnp.linalg.norm(step)) for step in steps]
+    assert sizes == sorted(sizes, reverse=True)
+    np.testing.assert_allclose(
+        few[0].T @ (solver.first_column(few[1], 3)), steps[2] / jnp.linalg.norm(start), atol=1e-5
+    )
+    # Rounding that makes a value negative does not turn the step round.
+    spoilt = all_of_them[1] - 3 * jnp.eye(12)
+    inner = solver.first_column(spoilt, 12) * jnp.linalg.norm(start)
+    assert (all_of_them[0].T @ inner) @ start > 0
+
+
+def test_lower_bands_get_fewer_products():
+    assert RefineConfig(bands_hz=(4.0, 8.0, 15.0, 25.0), products=90).band_products == [15, 29, 54, 90]
+    assert RefineConfig(bands_hz=(6.0,), products=4).band_products == [4]
 
 
 def test_a_correction_brings_the_model_nearer_to_the_truth(learnt, observed):

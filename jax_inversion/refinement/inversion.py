@@ -144,12 +144,12 @@ def _descend(
 ) -> tuple[Any, Any, np.ndarray]:  # fmt: skip
     """Numbers, the last step and how many were taken, of each sample; those not ``wanted`` stay where they are."""
     settings, taken, last = setting.refine, np.zeros(len(w), int), None
-    for each in bands:
+    for each, count in zip(bands, settings.band_products, strict=True):
         going = wanted.copy()
         for _ in range(settings.steps):
             if not going.any():
                 break
-            step = solver.gauss_newton_together(observed, each, factor, w, products=settings.products, **fixed)
+            step = solver.gauss_newton_together(observed, each, factor, w, count, products=settings.products, **fixed)
             last = step if last is None else jax.tree.map(partial(_where, going), step, last)
             w, taken = _where(going, step.w, w), taken + going
             before, after = np.asarray(step.before), np.asarray(step.after)

@@ -12,12 +12,12 @@ the vectors kept, and made orthogonal again at each product, which float32 needs
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..arrays import EXACT, Velocity
 from ..physics import SimulatorConfig, linearize, simulate
@@ -26,9 +26,10 @@ from ..survey import Survey
 from .objective import Band, Misfits, Observed, filtered, filtered_transposed, misfits, options
 
 _exact = partial(jnp.matmul, precision=EXACT)
-HALVINGS = 4  # of a step that does not lower the objective
+HALVINGS = 4  # of the vectors of a step that does not lower the objective
 Numbers = Float[Array, " cells"]
 Factor = Float[Array, "cells cells"]
+Count: TypeAlias = Int[Array, ""] | int
 
 
 class Step(NamedTuple):
@@ -66,12 +67,13 @@ def look(
 
 @partial(jax.jit, static_argnames=("shape", "survey", "simulator", "products"))
 def gauss_newton(
-    observed: Observed, band: Band, factor: Factor, w: Numbers, *, shape: tuple[int, int], survey: Survey,
-    simulator: SimulatorConfig, products: int,
+    observed: Observed, band: Band, factor: Factor, w: Numbers, count: Count, *, shape: tuple[int, int],
+    survey: Survey, simulator: SimulatorConfig, products: int,
 ) -> Step:  # fmt: skip
-    """One step from ``w``, halved until the objective falls; where it never does, ``w`` comes back.
+    """One step from ``w``, of all Lanczos vectors, of half of them, and so on until the objective falls; where it never
+    does, ``w`` comes back. (Fewer vectors are a shorter step along the best known directions: Steihaug 1983.)
 
-    ``simulator`` says how to simulate; ``products`` of J and of its transpose are taken.
+    ``simulator`` says how to simulate; ``count`` products of J and of its transpose are taken, at most ``products``.
     """
     how = options(simulator, observed)
     weights = observed.fitted[:, None, None]
@@ -92,9 +94,7 @@ def gauss_newton(
 
     residual = filtered(band, observed.gathers - gathers)
     downhill = back(residual) - w
-    vectors, tridiagonal = lanczos(lambda p: back(filtered(band, jvp(to_model(p)))), downhill, products)
-    inverse = jnp.linalg.solve(tridiagonal + jnp.eye(products), jnp.zeros(products).at[0].set(1.0))
-    direction = _exact(vectors.T, inverse * jnp.linalg.norm(downhill))
+    vectors, tridiagonal = lanczos(lambda p: back(filtered(band, jvp(to_model(p)))), downhill, products, count)
     before = objective(w, residual)
 
     def worse(trial: tuple) -> Array:
@@ -103,11 +103,12 @@ def gauss_newton(
 
     def halve(trial: tuple) -> tuple:
         halvings, _, _, _ = trial
-        there = w + direction * 0.5**halvings
+        inverse = first_column(tridiagonal, count // 2**halvings)
+        there = w + _exact(vectors.T, inverse * jnp.linalg.norm(downhill))
         left = residual_at(there)
         return halvings + 1, there, left, objective(there, left)
 
-    _, there, left, after = jax.lax.while_loop(worse, halve, (jnp.float32(0), w, residual, before))
+    _, there, left, after = jax.lax.while_loop(worse, halve, (jnp.int32(0), w, residual, before))
     better = after < before
     there, left = jnp.where(better, there, w), jnp.where(better, left, residual)
     return Step(there, before, jnp.minimum(after, before), misfits(band, observed, left), vectors, tridiagonal)
@@ -115,7 +116,7 @@ def gauss_newton(
 
 def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
     """``look`` or ``gauss_newton`` for several samples: start, gathers, band and numbers have an axis for them in
-    front. A single one goes the plain way.
+    front, a count of products has not. A single one goes the plain way.
     """
 
     @cache
@@ -123,14 +124,17 @@ def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
         own: Any = 0
         shared: Any = None
         axes = Observed(own, own, shared, shared), 0, None, 0
-        return jax.jit(jax.vmap(partial(function.__wrapped__, **fixed), in_axes=axes))
+        one = partial(function.__wrapped__, **fixed)
+        return jax.jit(lambda *args: jax.vmap(one, (*axes, *(None for _ in args[len(axes) :])))(*args))
 
-    def several(observed: Observed, band: Band, factor: Factor, w: Float[Array, "n cells"], **fixed: Any) -> Any:
+    def several(
+        observed: Observed, band: Band, factor: Factor, w: Float[Array, "n cells"], *count: Count, **fixed: Any
+    ) -> Any:
         if len(w) > 1:
-            return mapped(**fixed)(observed, band, factor, w)
+            return mapped(**fixed)(observed, band, factor, w, *count)
         start, gathers, *rest = observed
         alone = Observed(start[0], gathers[0], *rest), Band(*(jnp.asarray(each)[0] for each in band))
-        return jax.tree.map(lambda leaf: leaf[None], function(*alone, factor, w[0], **fixed))
+        return jax.tree.map(lambda leaf: leaf[None], function(*alone, factor, w[0], *count, **fixed))
 
     return several
 
@@ -138,9 +142,11 @@ def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
 look_together, gauss_newton_together = side_by_side(look), side_by_side(gauss_newton)
 
 
-def lanczos(product, start: Numbers, count: int) -> tuple[Float[Array, "k cells"], Float[Array, "k k"]]:
+def lanczos(
+    product: Callable[[Numbers], Numbers], start: Numbers, room: int, count: Count
+) -> tuple[Float[Array, "k cells"], Float[Array, "k k"]]:
     """``count`` orthonormal vectors of the Krylov space of a symmetric ``product`` and ``start``, and the product among
-    them, tridiagonal. Where the space ends earlier the other vectors are zero.
+    them, tridiagonal. Where the space ends earlier the other vectors are zero, as those up to ``room`` are.
     """
 
     def next_one(k: Array, carry: tuple) -> tuple:
@@ -151,13 +157,23 @@ def lanczos(product, start: Numbers, count: int) -> tuple[Float[Array, "k cells"
             left = left - _exact(vectors.T, _exact(vectors, left))
         size = jnp.linalg.norm(left)
         following = jnp.where(size > 1e-6 * jnp.linalg.norm(image), left / jnp.maximum(size, 1e-30), 0.0)
+        following = jnp.where(k + 1 < count, following, 0.0)
         return vectors.at[k + 1].set(following, mode="drop"), applied.at[k].set(image)
 
     first = start / jnp.maximum(jnp.linalg.norm(start), 1e-30)
-    vectors = jnp.zeros((count, start.size), start.dtype).at[0].set(first)
+    vectors = jnp.zeros((room, start.size), start.dtype).at[0].set(first)
     vectors, applied = jax.lax.fori_loop(0, count, next_one, (vectors, jnp.zeros_like(vectors)))
     among = _exact(vectors, applied.T)
     return vectors, (among + among.T) / 2
+
+
+def first_column(tridiagonal: Float[Array, "k k"], count: Count) -> Float[Array, " k"]:
+    """Of the inverse of one plus its first ``count`` rows and columns. What it has below zero is rounding of its
+    largest values, which would lead uphill.
+    """
+    kept = jnp.arange(len(tridiagonal)) < count
+    values, rotation = jnp.linalg.eigh(jnp.where(kept[:, None] & kept[None], tridiagonal, 0.0))
+    return jnp.where(kept, _exact(rotation, rotation[0] / (1 + jnp.maximum(values, 0.0))), 0.0)
 
 
 def deviation(prior: Factor, step: Step, shape: tuple[int, int]) -> Float[Array, "X Z"]:
@@ -166,6 +182,7 @@ def deviation(prior: Factor, step: Step, shape: tuple[int, int]) -> Float[Array,
     Directions that they do not reach keep the prior's.
     """
     values, rotation = jnp.linalg.eigh(step.tridiagonal)
+    values = jnp.maximum(values, 0.0)
     known = _exact(prior, _exact(step.vectors.T, rotation))
     variance = (prior**2).sum(1) - (known**2 * (values / (1 + values))[None]).sum(1)
     return jnp.sqrt(jnp.maximum(variance, 0.0)).reshape(shape)
