@@ -153,7 +153,8 @@ def _descend(
             last = step if last is None else jax.tree.map(partial(_where, going), step, last)
             w, taken = _where(going, step.w, w), taken + going
             before, after = np.asarray(step.before), np.asarray(step.after)
-            going &= (np.asarray(step.misfits.fitted) > np.asarray(each.noise)) & (before - after > _FAINT * before)
+            far = np.asarray(step.misfits.fitted) > np.asarray(each.noise)
+            going = going & far & (before - after > _FAINT * before)  # anew: JAX may still read the old one's memory
     return w, last, taken
 
 
