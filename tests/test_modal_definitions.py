@@ -238,6 +238,6 @@ def test_overrides_are_those_of_the_front_doors():
     assert settings(REPO, "", "simulator.spacing-m=2").simulator.spacing_m == 2
     with pytest.raises(
         UserError,
-        match=r"--config mine.toml: neither a preset \(configs/challenge.toml, configs/openfwi.toml, configs/pr",
+        match=r"--config mine.toml: neither a preset \(configs/challenge.toml, configs/openfwi.toml, configs/qu",
     ):
         settings(REPO, "mine.toml")
