@@ -6,7 +6,7 @@
 Each stage runs in a process of its own, forked from one that has imported everything, by the functions behind the
 commands; twice, the first time to fill a cache of compiled programs, which the second reads. Memory is that of the
 largest process, less what the imports take. An exponent p says that four times as much of what grows takes 4^p times
-the memory, disk or time; with the samples those that are predicted and refined grow.
+the memory, disk or time. With the samples for training grow those that are predicted and refined.
 """
 
 import argparse
@@ -35,11 +35,6 @@ from jax_inversion.survey import Survey
 from jax_inversion.train import open_store, train
 
 FACTOR = 4
-COMPILED = {  # programs are kept, all of them
-    "JAX_COMPILATION_CACHE_DIR": "",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-}
 SHOTS, RECEIVERS = 5, 16
 Figures = dict[str, float]
 
@@ -146,6 +141,17 @@ def of_size(size: Size, idle_mib: float) -> dict[str, Figures]:
     return found
 
 
+def keep_compiled(folder: str) -> None:
+    """All programs, here and in processes that are started."""
+    for name, value in (
+        ("jax_compilation_cache_dir", folder),
+        ("jax_persistent_cache_min_compile_time_secs", 0),
+        ("jax_persistent_cache_min_entry_size_bytes", -1),
+    ):
+        os.environ[name.upper()] = str(value)
+        jax.config.update(name, value)
+
+
 def of_challenge(counts: tuple[int, int] = (4, 20)) -> str:
     """CPU seconds and disk of one sample more, in the preset `challenge`, of the stages that go through all samples."""
     few, many = (measured_challenge(count) for count in counts)
@@ -196,9 +202,7 @@ def main() -> None:
         return
     idle_mib = measured(lambda: None)["mib"]
     with tempfile.TemporaryDirectory() as programs:
-        for key, value in COMPILED.items():
-            os.environ[key] = value or programs  # for processes that are started
-            jax.config.update(key.lower(), int(value) if value else programs)
+        keep_compiled(programs)
         smallest = of_size(Size(), idle_mib)
         grown = {name: of_size(size, idle_mib) for name, size in GROWN.items()}
     print(f"{Size()}; the imports take {idle_mib:.0f} MiB\n\n{table(smallest, grown)}")
