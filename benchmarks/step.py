@@ -12,9 +12,10 @@ from jax_inversion import backgrounds, ensemble, models
 from jax_inversion.config import Config
 from jax_inversion.data import inputs as network_inputs
 from jax_inversion.data.inputs import Inputs
+from jax_inversion.start import Start
 from jax_inversion.training.assembly import Parts, assemble, groups
-from jax_inversion.training.base import corrected
-from jax_inversion.training.samples import BASE, coarse_shape
+from jax_inversion.training.base import corrected, simulated_for
+from jax_inversion.training.samples import BASE, BASE_GATHERS, coarse_shape
 from jax_inversion.training.state import TrainState
 
 UPDATES = 1000  # of the schedule
@@ -44,6 +45,7 @@ class Step:
             "velocity": rng.uniform(1.5, 4.5, (members, size, *shape)).astype(np.float32),
             **{BASE + name: np.full((members, size, *grid), 2.5, np.float32) for name, grid in bases.items()},
         }
+        batch |= {BASE_GATHERS + name: 0.9 * batch["gathers"] for name in simulated_for(config)}
         return cls(config, seen, parts, batch)
 
     def placed(self) -> Mapping[str, Any]:
@@ -53,9 +55,11 @@ class Step:
     def state(self) -> TrainState:
         return self.parts.spread.put(jax.jit(self.parts.initial)())
 
-    def fine_bases(self, count: int) -> dict[str, jax.Array]:
+    def fine_bases(self, count: int) -> dict[str, Start]:
         """What ``count`` predictions correct."""
-        return {name: jnp.full((count, *self.config.survey.model_shape), 2.5) for name in corrected(self.config)}
+        models = jnp.full((count, *self.config.survey.model_shape), 2.5)
+        gathers = jnp.zeros((count, *self.inputs.survey.gathers_shape))
+        return {name: Start(models, gathers) for name in corrected(self.config)}
 
     def forward(self, state: TrainState) -> Any:
         """The jitted ``forward(gathers)`` of all members, on the survey's cells, without mirrored and noisy copies."""

@@ -15,7 +15,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from .arrays import Gathers, Velocity
+from .arrays import Gathers
+from .start import Start
 
 Variables = dict[str, Any]
 Sources = Float[Array | np.ndarray, " shot"]
@@ -26,16 +27,19 @@ NONE = "none"  # what members correct that correct nothing
 
 @dataclass(frozen=True)
 class Group:
-    """``members`` of one architecture, which correct the models of one ``base``, by its name."""
+    """``members`` of one architecture, which correct the models of one ``base``, by its name; with ``residual`` they
+    see what these leave of the gathers, too.
+    """
 
     name: str
     model: nn.Module
     members: int
     base: str = NONE
+    residual: bool = False
 
 
 Groups = Sequence[Group]
-Bases = Mapping[str, Velocity]  # by name, those that groups correct
+Bases = Mapping[str, Start]  # by name, those that groups correct, as networks see them
 
 
 def parts(groups: Groups) -> dict[str, slice]:
@@ -49,7 +53,7 @@ def init(groups: Groups, key: PRNGKeyArray, gathers_example: Gathers, source_x: 
     params, stats = {}, {}
     for k, group in enumerate(groups):
         keys = jax.random.split(jax.random.fold_in(key, k), group.members)
-        arguments = gathers_example, source_x, bases.get(group.base)
+        arguments = gathers_example, source_x, *_seen(group, bases.get(group.base))
         stacked = jax.vmap(lambda key, model=group.model, given=arguments: model.init(key, *given))(keys)
         params[group.name], stats[group.name] = stacked["params"], stacked.get("batch_stats", {})
     count = sum(group.members for group in groups)
@@ -62,7 +66,7 @@ def apply_in_training(
     gathers: Gathers,
     source_x: Sources,
     keys: Shaped[Array, " member"],
-    base: Velocity | None = None,
+    base: Start | None = None,
 ) -> tuple[Members, Variables]:
     """Each of a group's members, or of those on one device, on its own (member, batch, ...) data: velocity (member,
     batch, x, depth) km/s.
@@ -71,10 +75,9 @@ def apply_in_training(
     the changed collections: ``batch_stats``, and what the network has to say besides.
     """
 
-    def member(network: Variables, gathers: Gathers, base: Velocity | None, key: PRNGKeyArray) -> Any:
-        return group.model.apply(
-            network, gathers, source_x, base, train=True, rngs={"dropout": key}, mutable=["batch_stats", "in_time"]
-        )
+    def member(network: Variables, gathers: Gathers, base: Start | None, key: PRNGKeyArray) -> Any:
+        given = gathers, source_x, *_seen(group, base)
+        return group.model.apply(network, *given, train=True, rngs={"dropout": key}, mutable=["batch_stats", "in_time"])
 
     velocity, changed = jax.vmap(member)(network, gathers, base, keys)
     return velocity, {"batch_stats": {}, **changed}
@@ -85,14 +88,21 @@ def predict(groups: Groups, variables: Variables, gathers: Gathers, source_x: So
 
     def of_group(group: Group) -> Members:
         network = {name: variables[name][group.name] for name in ("params", "batch_stats")}
-        base = bases.get(group.base)
+        given = gathers, source_x, *_seen(group, bases.get(group.base))
 
         def member(network: Variables) -> Any:
-            return group.model.apply(network, gathers, source_x, base)
+            return group.model.apply(network, *given)
 
         return jax.vmap(member)(network)
 
     return jnp.concatenate([of_group(group) for group in groups])
+
+
+def _seen(group: Group, base: Start | None) -> Sequence[Any]:
+    """A network's further arguments: the model that it corrects, and what that leaves of the gathers where it looks."""
+    if group.residual:
+        assert base is not None and base.gathers is not None, f"{group.name} looks at its base's gathers"
+    return () if base is None else base if group.residual else base[:1]
 
 
 def weights(logits: Logits) -> Float[Array, " member"]:

@@ -66,6 +66,14 @@ class Run:
         """The fitted baselines."""
         return self.path / "store" / "base.npz"
 
+    def base_gathers(self, name: str) -> Path:
+        """The packed gathers that a baseline's models would make of the training samples."""
+        return self.path / "store" / f"base_{name}"
+
+    def base_models(self, name: str) -> Path:
+        """The models that these are simulated for."""
+        return self.path / "store" / f"base_{name}.npy"
+
     @property
     def scores(self) -> Path:
         return self.path / "scores.json"

@@ -1,8 +1,10 @@
 """``python -m jax_inversion.train``: train an ensemble from a preset, or go on with a run that was interrupted."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from .config import Config
 from .data.joined import join
 from .data.rows import Store
 from .errors import UserError
+from .files import save_array, write_aside
 from .runs import Run
 from .simulation import simulated_store
 from .training import model_file
@@ -56,7 +59,13 @@ def train(
         def fresh(number: int, tell: Callable[[], None]) -> Store:
             return _simulated(config, place, place.fresh(number), number, tell)
 
-        training.fit(config, samples, place.path, base, draw, on_checkpoint, start, fresh)
+        def with_gathers(grids: Mapping[str, np.ndarray]) -> dict[str, Any]:
+            return {name: _base_gathers(config, place, name, grids[name]) for name in training.simulated_for(config)}
+
+        training.fit(config, samples, place.path, base, draw, on_checkpoint, start, fresh, with_gathers)
+        for name in training.simulated_for(config):  # nobody reads them again
+            shutil.rmtree(place.base_gathers(name), ignore_errors=True)
+            place.base_models(name).unlink(missing_ok=True)
     return place.path
 
 
@@ -106,6 +115,15 @@ def _simulated(
     with run.lock():
         training.check_run(run.path, config)  # or the samples of a run that was begun would be replaced
         return simulated_store(folder, count, survey, shape, **how, first=number * count, tell=tell)
+
+
+def _base_gathers(config: Config, run: Run, name: str, grids: np.ndarray) -> Any:
+    """Gathers (sample, shot, time, receiver) that a baseline's models (sample, gx, gz) would make of the samples."""
+    survey, models = config.survey.with_interval(config.preprocess.dt_s), run.base_models(name)
+    how = {"simulator": config.simulator, "workers": config.simulate.workers, "given": models}
+    with write_aside(models) as aside:
+        save_array(aside, training.possible(grids, survey))
+    return simulated_store(run.base_gathers(name), len(grids), survey, grids.shape[1:], **how).gathers
 
 
 def parser() -> DoorParser:

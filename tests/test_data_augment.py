@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jax_inversion.data.augment import AugmentConfig, augment, delay
+from jax_inversion.start import Start
 from jax_inversion.survey import CHALLENGE, mirror_gathers
 
 SHOTS, TIMES, RECEIVERS = 3, 40, 4
@@ -18,33 +19,32 @@ KEYS = jax.random.split(jax.random.key(0), 64)
 def sample():
     one, two, three = jax.random.split(jax.random.key(1), 3)
     gathers = 0.02 * jax.random.normal(one, (SHOTS, TIMES, RECEIVERS))
-    return gathers, jax.random.uniform(two, (6, 5)) + 2, jax.random.uniform(three, (3, 2)) + 2
+    return gathers, jax.random.uniform(two, (6, 5)) + 2, Start(jax.random.uniform(three, (3, 2)) + 2, gathers / 2)
 
 
 def run(keys, sample, **settings):
-    gathers, velocity, base = (jnp.asarray(x) for x in sample)
+    gathers, velocity, base = jax.tree.map(jnp.asarray, sample)
     options = AugmentConfig(**{"mirror": 0.0} | settings)
     changed = jax.jit(jax.vmap(lambda k: augment(k, gathers, velocity, 0.02, 4e-3, options, base)))(keys)
     return jax.tree.map(np.asarray, changed)
 
 
 def test_nothing_is_changed_by_default(sample):
-    gathers, velocity, base = run(KEYS[:1], sample)
-    for found, true in zip((gathers, velocity, base), sample, strict=True):
-        np.testing.assert_array_equal(found[0], true)
+    jax.tree.map(lambda found, true: np.testing.assert_array_equal(found[0], true), run(KEYS[:1], sample), sample)
     assert augment(KEYS[0], sample[0], sample[1], 0.02, 4e-3, AugmentConfig(mirror=1.0))[2] is None
 
 
 def test_the_mirror_reverses_model_receivers_and_shot_order(sample):
     gathers, velocity, base = sample
-    mirrored, model, mirrored_base = (x[0] for x in run(KEYS[:1], sample, mirror=1.0))
+    changed = jax.tree.map(lambda x: x[0], run(KEYS[:1], sample, mirror=1.0))
+    mirrored, model, mirrored_base = changed
     for shot in range(SHOTS):
         np.testing.assert_array_equal(mirrored[shot], gathers[SHOTS - 1 - shot][:, ::-1])
     np.testing.assert_array_equal(model, velocity[::-1, :])  # x, never depth
-    np.testing.assert_array_equal(mirrored_base, base[::-1, :])
-    again = run(KEYS[:1], (mirrored, model, mirrored_base), mirror=1.0)
-    for found, true in zip(again, sample, strict=True):
-        np.testing.assert_array_equal(found[0], true)
+    np.testing.assert_array_equal(mirrored_base.velocity, base.velocity[::-1, :])
+    np.testing.assert_array_equal(mirrored_base.gathers, mirrored / 2)
+    again = run(KEYS[:1], changed, mirror=1.0)
+    jax.tree.map(lambda found, true: np.testing.assert_array_equal(found[0], true), again, sample)
 
 
 def test_the_mirror_pairs_the_traces_of_equal_offset():
@@ -56,15 +56,15 @@ def test_the_mirror_pairs_the_traces_of_equal_offset():
 
 
 def test_the_mirror_comes_as_often_as_asked_and_moves_all_or_nothing(sample):
-    sample = [np.asarray(x) for x in sample]
+    sample = jax.tree.map(np.asarray, sample)
     gathers, velocity, base = run(KEYS, sample, mirror=0.5)
     flipped = [bool((g == mirror_gathers(sample[0])).all()) for g in gathers]
     assert 16 < sum(flipped) < 48  # 32 expected, 4 standard deviations are 16
-    for g, v, b, is_mirrored in zip(gathers, velocity, base, flipped, strict=True):
+    for g, v, b, is_mirrored in zip(gathers, velocity, base.velocity, flipped, strict=True):
         step = -1 if is_mirrored else 1
         np.testing.assert_array_equal(g, sample[0][::step, :, ::step])
         np.testing.assert_array_equal(v, sample[1][::step])
-        np.testing.assert_array_equal(b, sample[2][::step])
+        np.testing.assert_array_equal(b, sample[2].velocity[::step])
 
 
 def test_noise_is_relative_to_the_standard_deviation_and_new_for_each_key(sample):
@@ -93,7 +93,7 @@ def test_dead_traces_are_whole_and_as_frequent_as_asked(sample):
 def test_shifts_are_the_same_for_the_whole_sample_and_within_bounds():
     k = jnp.arange(TIMES, dtype=jnp.float32)
     ramp = jnp.broadcast_to(k[None, :, None], (SHOTS, TIMES, RECEIVERS))  # each row holds its own time, in samples
-    gathers, _, _ = run(KEYS, (ramp, jnp.ones((6, 5)), jnp.ones((3, 2))), shift_s=0.01)  # 2.5 samples of 4 ms
+    gathers, _, _ = run(KEYS, (ramp, jnp.ones((6, 5)), Start(jnp.ones((3, 2)))), shift_s=0.01)  # 2.5 samples of 4 ms
     inside = np.asarray(k[None, None, :, None] - gathers)[:, :, 5:-5]
     delays = inside.reshape(64, -1).mean(axis=1)
     assert np.abs(inside - delays[:, None, None, None]).max() < 1e-4

@@ -8,6 +8,7 @@ import pytest
 
 from jax_inversion import ensemble, losses
 from jax_inversion.models import InversionConfig
+from jax_inversion.start import Start
 from jax_inversion.survey import CHALLENGE
 
 SURVEY = dataclasses.replace(
@@ -25,7 +26,7 @@ BASE = jax.random.uniform(jax.random.key(2), (3, 2, 10, 17), minval=1.5, maxval=
 # These compute little: compiling them without optimisation takes a quarter of the time.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 GROUPS = [ensemble.Group("free", MODEL, 3), ensemble.Group("corrects", MODEL.clone(dropout=0.0), 1, "profile")]
-init = jit(lambda key: ensemble.init(GROUPS, key, GATHERS[0], SOURCE_X, {"profile": BASE[0]}))
+init = jit(lambda key: ensemble.init(GROUPS, key, GATHERS[0], SOURCE_X, {"profile": Start(BASE[0])}))
 
 
 def trained(network, gathers, key):
@@ -34,7 +35,7 @@ def trained(network, gathers, key):
 
 
 train = jit(trained)
-predict = jit(lambda v, gathers: ensemble.predict(GROUPS, v, gathers, SOURCE_X, {"profile": BASE[0]}))
+predict = jit(lambda v, gathers: ensemble.predict(GROUPS, v, gathers, SOURCE_X, {"profile": Start(BASE[0])}))
 
 
 @pytest.fixture(scope="module")

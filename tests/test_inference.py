@@ -27,6 +27,7 @@ from jax_inversion.inference.predictor import Predictor
 from jax_inversion.inference.submission import check_submission, read_submission
 from jax_inversion.regression import baselines
 from jax_inversion.resampling import cell_means
+from jax_inversion.start import Start
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.checkpoints import Meta, Restored, save
@@ -54,8 +55,8 @@ class Skew(nn.Module):
     """As far from equivariant as can be: every cell has a weight of its own for every amplitude."""
 
     @nn.compact
-    def __call__(self, gathers, source_x, base=None, train=False):
-        flat = gathers.reshape(gathers.shape[0], -1)
+    def __call__(self, gathers, source_x, base=None, left=None, train=False):
+        flat = (gathers if left is None else gathers + 2 * left).reshape(gathers.shape[0], -1)
         velocity = nn.Dense(SURVEY.nx * SURVEY.nz)(jnp.tanh(flat)).reshape(-1, *SURVEY.model_shape)
         return velocity if base is None else velocity * jnp.square(base)
 
@@ -68,7 +69,7 @@ def _variables(model: nn.Module, members: int = 3) -> dict:
 
 def _predict(model: nn.Module, gathers=GATHERS, base=None, survey=SURVEY, members=3, key=KEY, **options):
     preprocess = PreprocessConfig(gain_power=options.pop("gain_power", 0.0))
-    groups = [Group("some", model, members, "kernel")]
+    groups = [Group("some", model, members, "kernel", residual=base is not None and base.gathers is not None)]
     predict = make_predict(groups, Inputs(preprocess, survey, 2.0), InferConfig(**options))
     mean, spread, _ = predict(_variables(model, members), gathers, {} if base is None else {"kernel": base}, key)
     return np.asarray(mean), np.asarray(spread)
@@ -84,10 +85,13 @@ def test_an_equivariant_model_gains_nothing_from_the_mirror():
         _same(found, expected)
 
 
-@pytest.mark.parametrize("with_base", [False, True])
+@pytest.mark.parametrize("with_base", [None, "model", "gathers"])
 def test_the_mirror_makes_any_model_equivariant(with_base):
-    base = np.random.default_rng(1).uniform(1, 2, (3, *SURVEY.model_shape)).astype(np.float32) if with_base else None
-    mirrored_base = None if base is None else mirror_velocity(base)
+    rng, base = np.random.default_rng(1), None
+    if with_base:
+        gathers = rng.normal(size=GATHERS.shape).astype(np.float32) if with_base == "gathers" else None
+        base = Start(rng.uniform(1, 2, (3, *SURVEY.model_shape)).astype(np.float32), gathers)
+    mirrored_base = base and base.mirrored()
     mean, spread = _predict(Skew(), base=base)
     mirrored_mean, mirrored_spread = _predict(Skew(), mirror_gathers(GATHERS), mirrored_base)
     _same(mirrored_mean, mirror_velocity(mean))
@@ -262,8 +266,8 @@ def test_the_baseline_reaches_the_networks_on_their_grid():
         per_epoch=1, metrics={}, params={}, batch_stats={}, logits=np.zeros(1), ema=None, base=arrays,
     )  # fmt: skip
     (base,) = Predictor(restored, config).bases(gathers[:2]).values()
-    assert base.shape == (2, *survey.model_shape) and base.dtype == np.float32
-    assert 1.5 < base.min() < base.max() < 4.5
+    assert base.velocity.shape == (2, *survey.model_shape) and base.velocity.dtype == np.float32
+    assert 1.5 < base.velocity.min() < base.velocity.max() < 4.5 and base.gathers is None
     none = Predictor(restored, tiny_config())
     assert none.bases(gathers[:2]) == {} and none.baselines == ("linear",)
 

@@ -11,7 +11,19 @@ DOORS = (
     "doctor",
 )  # fmt: skip
 LEVELS = {
-    0: ("arrays", "caches", "errors", "files", "former_names", "npy", "progress", "ranges", "resampling", "survey"),
+    0: (
+        "arrays",
+        "caches",
+        "errors",
+        "files",
+        "former_names",
+        "npy",
+        "progress",
+        "ranges",
+        "resampling",
+        "start",
+        "survey",
+    ),
     1: ("geology", "physics", "data", "formats", "models", "regression", "losses", "metrics"),
     2: ("backgrounds", "config", "ensemble", "runs", "sections", "surveys"),
     3: ("simulation", "training", "inference", "settings_help"),
@@ -25,6 +37,7 @@ LEVEL = {room: level for level, rooms in LEVELS.items() for room in rooms}
 # pipeline strings the other doors together.
 SIDEWAYS = {
     *((room, name) for room in LEVELS[0] for name in ("arrays", "errors", "files", "ranges")),
+    *(("start", name) for name in ("resampling", "survey")),
     ("metrics", "losses"),
     ("config", "sections"),
     ("surveys", "config"),

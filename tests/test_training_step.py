@@ -12,6 +12,7 @@ from tiny_run import SURVEY, tiny_config
 
 from jax_inversion import ensemble, losses, models
 from jax_inversion.data.inputs import Inputs
+from jax_inversion.start import Start
 from jax_inversion.training import optimiser
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.step import average, stream
@@ -161,7 +162,10 @@ def test_validation_scores_real_samples_and_teaches_the_weights_only(parts, stat
     learning = state.logits, state.logits_opt_state
     scores, (logits, _) = parts.validate(state.variables, learning, batch | {"count": np.int32(2)})
     config = tiny_config()
-    gathers, bases = jnp.asarray(batch["gathers"] / 0.01), {"kernel": jnp.full((BATCH, *SURVEY.model_shape), 2.0)}
+    gathers, bases = (
+        jnp.asarray(batch["gathers"] / 0.01),
+        {"kernel": Start(jnp.full((BATCH, *SURVEY.model_shape), 2.0))},
+    )
     predict = jax.jit(lambda v: ensemble.predict(parts.groups, v, gathers, models.source_x(DECIMATED), bases))
     members, truth = predict(state.variables)[:, :2], jnp.asarray(batch["velocity"][:2])
     mape = jax.jit(losses.mape)

@@ -79,7 +79,7 @@ def test_bounds_hold_and_finer_cells_have_the_same_means(variables):
 
 def test_training_gives_log_velocity_in_time_and_finite_gradients(variables):
     def loss(params):
-        out, more = MODEL.apply({"params": params}, GATHERS, None, profile(), True, mutable=["in_time"])
+        out, more = MODEL.apply({"params": params}, GATHERS, None, profile(), train=True, mutable=["in_time"])
         in_time = more["in_time"]["log_velocity"][0]
         truth, cover = MODEL.in_time(profile())
         assert in_time.shape == truth.shape == cover.shape == (2, 4, 48)
@@ -87,6 +87,23 @@ def test_training_gives_log_velocity_in_time_and_finite_gradients(variables):
 
     gradients = jax.jit(jax.grad(loss))(perturbed(variables, 0.1)["params"])
     assert all(jnp.isfinite(leaf).all() and leaf.any() for leaf in jax.tree.leaves(gradients))
+
+
+def test_what_the_base_leaves_of_the_gathers_is_seen_and_at_first_ignored(variables):
+    looking = dataclasses.replace(SHAPE, residual=True).build(SURVEY).clone(model_shape=(12, 48))
+    more = looking.init(jax.random.key(1), GATHERS, None, profile(), GATHERS)
+    new = more["params"].pop("residual_embedding")
+    assert not new["kernel"].any()
+    assert jax.tree.structure(more) == jax.tree.structure(variables)
+    head = perturbed(variables, 0.5)["params"]
+    plain = apply(MODEL, {"params": head}, profile())
+    see = jax.jit(lambda kernel, left: looking.apply(
+        {"params": head | {"residual_embedding": {"kernel": kernel}}}, GATHERS, None, profile(), left
+    ))  # fmt: skip
+    np.testing.assert_allclose(see(new["kernel"], GATHERS), plain, atol=1e-3)
+    kernel = 0.1 * jax.random.normal(jax.random.key(4), new["kernel"].shape)
+    np.testing.assert_allclose(see(kernel, 0 * GATHERS), plain, atol=1e-3)
+    assert np.abs(see(kernel, GATHERS) - plain).max() > 0.01
 
 
 def test_bfloat16_inside_float32_out(variables):

@@ -35,8 +35,8 @@ SETTINGS = {
 
 
 def tiny_config(**sections: dict) -> configs.Config:
-    """The preset with ``sections`` changed, as in ``tiny_config(train={"epochs": 2})``."""
-    changed = {name: SETTINGS.get(name, {}) | values for name, values in sections.items()}
+    """The preset with ``sections`` changed, as in ``tiny_config(train={"epochs": 2})``; another network replaces it."""
+    changed = {name: ({} if "name" in values else SETTINGS.get(name, {})) | values for name, values in sections.items()}
     return configs.from_dict(SETTINGS | changed)
 
 

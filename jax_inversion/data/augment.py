@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..ranges import Fraction, NonNegative, Share
+from ..start import Start
 from ..survey import mirror_gathers, mirror_velocity
 
 
@@ -32,11 +33,11 @@ def augment(
     std: float | Float[Array, ""],
     dt_s: float,
     settings: AugmentConfig,
-    base: Float[Array, "gx gz"] | None = None,
-) -> tuple[Float[Array, "shot time receiver"], Float[Array, "x depth"], Float[Array, "gx gz"] | None]:
+    base: Start | None = None,
+) -> tuple[Float[Array, "shot time receiver"], Float[Array, "x depth"], Start | None]:
     """Gathers before normalisation, velocity and base of a changed sample; ``settings`` are static.
 
-    The lateral mirror reverses receivers and shots, and x of ``velocity`` and ``base`` too. The noise is white, in
+    The lateral mirror reverses receivers and shots, and x of ``velocity``, and ``base`` too. The noise is white, in
     units of ``std``. A dead trace is zero.
     """
     mirror_key, shift_key, amplitude_key, noise_key, drop_key = jax.random.split(key, 5)
@@ -44,7 +45,7 @@ def augment(
         flip = jax.random.bernoulli(mirror_key, settings.mirror)
         gathers = jnp.where(flip, mirror_gathers(gathers), gathers)
         velocity = jnp.where(flip, mirror_velocity(velocity), velocity)
-        base = None if base is None else jnp.where(flip, mirror_velocity(base), base)
+        base = None if base is None else jax.tree.map(lambda a, b: jnp.where(flip, a, b), base.mirrored(), base)
     if settings.shift_s:
         delay_s = jax.random.uniform(shift_key, minval=-settings.shift_s, maxval=settings.shift_s)
         gathers = delay(gathers, delay_s / dt_s, math.ceil(settings.shift_s / dt_s))

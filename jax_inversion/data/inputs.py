@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from ..arrays import Gathers
 from ..errors import UserError
+from ..start import Start
 from ..survey import Survey
 from . import whiten
 from .preprocess import PreprocessConfig, normalise
@@ -43,6 +44,15 @@ class Inputs:
             return normalise(residual, self.std, self.survey.dt_s, self.settings)
         white, arcsinh = self.whitening.filtered(residual), self.settings.arcsinh
         return jnp.arcsinh(arcsinh * white) / arcsinh if arcsinh else white
+
+    def without_background(self, base: Start) -> Start:
+        """A base with the ``residual`` of its gathers, fit for mirrors."""
+        return base if base.gathers is None else base._replace(gathers=self.residual(base.gathers))
+
+    def start(self, residual: Gathers, base: Start) -> Start:
+        """What a network sees of a ``base`` ``without_background`` beside a ``residual``."""
+        left = None if base.gathers is None else self.scaled(residual - base.gathers)
+        return Start(base.velocity, left)
 
     def __call__(self, gathers: Gathers) -> Float[Array, "*batch shot time receiver"]:
         return self.scaled(self.residual(gathers))

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +21,10 @@ from ..data.folders import Sample, read_gathers
 from ..data.inputs import Inputs, from_arrays
 from ..data.preprocess import decimate
 from ..errors import UserError
+from ..start import Start
 from ..survey import Survey
 from ..training.assembly import groups
-from ..training.base import base_input, corrected
+from ..training.base import base_input, corrected, gathers_of, simulated_for
 from ..training.checkpoints import Restored
 from ..training.model_file import restore
 from .postprocess import postprocess
@@ -137,9 +138,19 @@ class Predictor:
         cuts = (section.low_cut_hz, section.high_cut_hz) if cut else (0.0, 0.0)
         return decimate(samples, recorded.dt_s, section.dt_s, *cuts)
 
-    def bases(self, gathers: np.ndarray) -> dict[str, np.ndarray]:
-        """The models (batch, x, depth) km/s that networks correct, by the baseline's name."""
-        return {name: self.baseline(name, gathers) for name in corrected(self.config)}
+    def bases(self, gathers: np.ndarray) -> dict[str, Start]:
+        """The models (batch, x, depth) km/s that networks correct, by the baseline's name, with their gathers where
+        they look at these.
+        """
+        return self.starts({name: self.baseline(name, gathers) for name in corrected(self.config)})
+
+    def starts(self, models: Mapping[str, np.ndarray]) -> dict[str, Start]:
+        """Baselines' ``models`` (batch, gx, gz) by name, with gathers simulated now where networks look at these."""
+        config, survey, seen = self.config, self.restored.survey, simulated_for(self.config)
+        return {
+            name: Start(grids, gathers_of(config, survey, grids) if name in seen else None)
+            for name, grids in models.items()
+        }
 
     def baseline(self, name: str, gathers: np.ndarray) -> np.ndarray:
         """The models (batch, x, depth) km/s that the baseline ``name``, one of ``baselines``, predicts."""

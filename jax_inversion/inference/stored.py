@@ -12,7 +12,7 @@ from ..data.joined import join
 from ..data.rows import open_whole
 from ..errors import UserError
 from ..progress import Progress
-from ..resampling import cell_means, resize
+from ..resampling import cell_means
 from ..runs import Run
 from ..training.assembly import groups
 from ..training.base import corrected, fit_base
@@ -68,8 +68,8 @@ def predict_stored(predictor: Predictor, samples: Samples, rows: np.ndarray, wha
             batch = rows[k : k + _BATCH]
             filled = np.concatenate([batch, np.repeat(batch[-1:], _BATCH - len(batch))])  # so that one program does
             found_before = {name: grids[filled] for name, grids in base.items()}
-            plain = found_before if fitted else predictor.bases(store.gathers[filled])
-            bases = {name: np.asarray(resize(models, shape)) for name, models in plain.items()}
+            bases = predictor.starts(found_before) if fitted else predictor.bases(store.gathers[filled])
+            bases = {name: start.on(shape) for name, start in bases.items()}
             predicted = predict(variables, store.gathers[filled], bases, key)
             models, spreads = (np.asarray(each)[: len(batch)] for each in (predicted.mean, predicted.spread))
             found.append((cell_means((store.models[row] for row in batch), shape), models, spreads))

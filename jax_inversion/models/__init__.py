@@ -17,6 +17,11 @@ Network: TypeAlias = Annotated[InversionConfig | TraveltimeConfig, Field(discrim
 NETWORKS: dict[str, type] = {settings.name: settings for settings in get_args(get_args(Network)[0])}
 
 
+def sees_residual(settings: Network) -> bool:
+    """Whether a network of these settings looks at what its base leaves of the gathers."""
+    return getattr(settings, "residual", False)
+
+
 def source_x(survey: Survey) -> np.ndarray:
     """(shot,) float32: the models' second argument, the sources' positions as fractions of the section's width."""
     return np.array(survey.fractions(survey.source_x_m), np.float32)

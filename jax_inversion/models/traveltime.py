@@ -41,6 +41,7 @@ class TraveltimeConfig:
     width: Count = 160  # of the tokens
     heads: Count = 4  # of the attention
     layers: Count = 5  # of the transformer
+    residual: bool = False  # see the data residual of the base too: the gathers less those simulated for it
     expansion: Count = 3  # of the perceptrons
     dropout: Fraction = 0.0  # probability
     dtype: Literal["float32", "bfloat16"] = "float32"  # inside; weights stay float32
@@ -77,13 +78,17 @@ class Traveltime(nn.Module):
     width: int
     heads: int
     layers: int
+    residual: bool
     expansion: int
     dropout: float
     dtype: str
 
     @nn.compact
-    def __call__(self, gathers: Gathers, source_x, base: Velocity | None = None, train: bool = False) -> Velocity:
-        """Whitened gathers (batch, shot, time, receiver) of unit variance, base (batch, x, depth) in km/s.
+    def __call__(
+        self, gathers: Gathers, source_x, base: Velocity | None = None, left: Gathers | None = None, train: bool = False
+    ) -> Velocity:
+        """Whitened gathers (batch, shot, time, receiver) of unit variance, base (batch, x, depth) in km/s, and where
+        ``residual`` asks for it ``left``, in the gathers' shape and unit: what the base's own gathers leave of them.
 
         Returns (batch, x, depth) km/s, float32, within the survey's bounds. ``source_x`` is there for the signature
         that all models share: the survey has the sources' positions. Sows ``log_velocity`` (batch, column, time), not
@@ -95,6 +100,9 @@ class Traveltime(nn.Module):
         known = jnp.swapaxes((start - CENTRE) / SPREAD, 1, 2).reshape(len(gathers), self.tokens, -1)
         inputs = jnp.concatenate([self.move_out(gathers), known], axis=-1).astype(dtype)
         x = nn.Dense(self.width, dtype=dtype, name="embedding")(inputs)
+        if self.residual:  # from zero, so that networks that were trained without go on from what they know
+            seen = self.move_out(gathers if left is None else left).astype(dtype)
+            x += nn.Dense(self.width, False, dtype, kernel_init=nn.initializers.zeros, name="residual_embedding")(seen)
         place = self.param("position", nn.initializers.normal(0.02), (self.tokens, self.width))
         x = x + place.astype(dtype)[None]
         for i in range(self.layers):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import backgrounds
-from ..data.rows import GATHERS, VELOCITIES, Store, Sums, close, create, open_whole, scale
+from ..data.rows import Store, Sums, close, create, open_whole, scale
 from ..files import need_space, read_journal
 from ..physics.settings import SimulatorConfig
 from ..progress import Progress, cores
@@ -30,15 +30,17 @@ def simulated_store(
     survey: Survey,
     shape: tuple[int, int],
     *,
-    geology: str,
-    seed: int,
+    geology: str = "",
+    seed: int = 0,
     simulator: SimulatorConfig,
     workers: int = 0,
     first: int = 0,
+    given: Path | None = None,
     tell: Callable[[], None] | None = None,
 ) -> Store:
     """The store in ``folder`` of ``count`` samples, from ``first`` on, made now as far as it is not there.
 
+    Their models are drawn from ``geology``, or the rows of the .npy file ``given``; then there are gathers only.
     ``survey`` has the store's interval, ``shape`` is that of its models (x, depth): the survey's or a coarser one.
     ``workers``: processes, 0: one a core. A store that is damaged, or of something else, is replaced. ``tell()`` is
     called after each sample, instead of a progress bar; what it raises ends the filling.
@@ -48,7 +50,7 @@ def simulated_store(
         RunError: a sample failed, a worker died or the disk is full; what is there is kept.
     """
     filling = folder.with_name(f"{folder.name}.filling")
-    job = StockJob(filling, survey, shape, seed, geology, simulator, first)
+    job = StockJob(filling, survey, shape, seed, geology, simulator, first, given)
     made_from = {"simulated": job.made_from, "count": count} | ({"first": first} if first else {})
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         store = open_whole(folder, survey)
@@ -56,14 +58,14 @@ def simulated_store(
             log.info("%s: reusing the store of %d simulated samples", folder, len(store))
             return store
         log.info("%s: made from something else; simulating anew", folder)
-    rows = _begin(job, count, made_from)
+    rows, what = _begin(job, count, made_from), "simulating" if given is None else f"simulating {given.stem}"
     missing = [first + row for row in range(count) if row not in rows]
     if missing:  # once, and not by each of the workers
         backgrounds.background(survey, simulator)
     workers = min(workers or cores(), max(len(missing), 1))
     with (
         (filling / JOURNAL).open("a") as journal,
-        contextlib.nullcontext() if tell else Progress(count, "simulating", initial=len(rows)) as progress,
+        contextlib.nullcontext() if tell else Progress(count, what, initial=len(rows)) as progress,
         contextlib.closing(run(job, missing, workers)) as making,
     ):
         for _, made in making:
@@ -84,7 +86,7 @@ def simulated_store(
 
 def _begin(job: StockJob, count: int, made_from: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """The rows that an interrupted filling of the very same store left whole; room for all of them."""
-    folder, shapes = job.place, {GATHERS: (count, *job.survey.gathers_shape), VELOCITIES: (count, *job.shape)}
+    folder, shapes = job.place, {name: (count, *shape) for name, shape in job.shapes.items()}
     with contextlib.suppress(OSError, ValueError, KeyError):
         if json.loads((folder / MADE_FROM).read_text()) == made_from:
             return {made["row"]: made for made in read_journal(folder / JOURNAL) if job.crc(made["row"]) == made["crc"]}

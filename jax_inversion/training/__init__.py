@@ -1,6 +1,6 @@
 """Training: state, step, optimiser, loop, checkpoints, tracking."""
 
-from .base import Base, fit_base
+from .base import Base, fit_base, possible, simulated_for
 from .catalogue import list_checkpoints, resolve
 from .checkpoints import Restored, restore
 from .loop import fit
@@ -18,8 +18,10 @@ __all__ = [
     "fit",
     "fit_base",
     "list_checkpoints",
+    "possible",
     "read_metrics",
     "resolve",
     "restore",
+    "simulated_for",
     "split",
 ]

@@ -11,7 +11,7 @@ from flax import linen as nn
 from .. import ensemble, models
 from ..config import Config
 from ..data.inputs import Inputs
-from ..resampling import resize
+from ..start import Start
 from ..survey import Survey
 from . import optimiser
 from .devices import Device, Spread
@@ -45,7 +45,13 @@ def groups(config: Config, survey: Survey, shape: tuple[int, int] | None = None)
         return settings.model.build(survey).clone(model_shape=shape or survey.model_shape)
 
     return [
-        ensemble.Group(name, model(settings), settings.ensemble.members, settings.base.regression)
+        ensemble.Group(
+            name,
+            model(settings),
+            settings.ensemble.members,
+            settings.base.regression,
+            models.sees_residual(settings.model),
+        )
         for name, settings in config.groups.items()
     ]
 
@@ -87,7 +93,7 @@ def assemble(
     def initial() -> TrainState:
         gathers = jnp.zeros((1, *survey.gathers_shape), jnp.float32)
         bases = {
-            name: resize(jnp.full((1, *shape), survey.v_min_km_s, jnp.float32), survey.model_shape)
+            name: Start(jnp.full((1, *shape), survey.v_min_km_s, jnp.float32), gathers).on(survey.model_shape)
             for name, shape in (base_shapes or {}).items()
         }
         key, source_x = stream(settings.seed, "init", 0), models.source_x(survey)

@@ -19,8 +19,11 @@ from ..data.statistics import evenly
 from ..data.store import Store
 from ..files import digest_arrays, digest_json, open_plain, write_aside
 from ..losses import mape
+from ..models import sees_residual
+from ..physics import simulate
 from ..regression import baselines
 from ..resampling import cell_means, resize
+from ..survey import Survey
 from .checkpoints import Restored
 from .samples import Samples, coarse_shape
 
@@ -64,6 +67,22 @@ def fit_base(config: Config, samples: Samples, path: Path | None = None, start: 
 def corrected(config: Config) -> list[str]:
     """Names of the baselines that networks correct, of one group or another."""
     return sorted({settings.base.regression for settings in config.groups.values()} - {ensemble.NONE})
+
+
+def simulated_for(config: Config) -> list[str]:
+    """Names of the baselines whose gathers networks look at."""
+    return sorted({settings.base.regression for settings in config.groups.values() if sees_residual(settings.model)})
+
+
+def gathers_of(config: Config, survey: Survey, grids: np.ndarray) -> np.ndarray:
+    """Gathers (sample, shot, time, receiver) of baselines' models (sample, gx, gz), every interval of ``survey``."""
+    velocity = resize(possible(grids, survey), survey.model_shape)
+    return np.asarray(simulate(velocity, survey, **backgrounds.options(survey, config.simulator)))
+
+
+def possible(grids: np.ndarray, survey: Survey) -> np.ndarray:
+    """Models within the survey's bounds, as the simulator takes them: a baseline's may lie beyond."""
+    return np.clip(grids, survey.v_min_km_s, survey.v_max_km_s)
 
 
 def base_input(config: Config, gathers: np.ndarray, inputs: Inputs) -> np.ndarray:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from .memory import Need, tell
 from .optimiser import rates_of
 from .resume import check_run, refuse_changes, say_changes
 from .rounds import Rounds, Tell
-from .samples import BASE, Samples, fingerprint, on_loss_grid
+from .samples import BASE, BASE_GATHERS, Samples, fingerprint, on_loss_grid
 from .saver import Saver
 from .state import started
 from .tracking import Tracker
@@ -40,6 +40,7 @@ from .watch import Watch
 SAVE_EVERY_S = 600.0  # at most between checkpoints, where epochs are long
 
 Fresh = Callable[[int, Tell], Store]  # the store of a later round, by its number
+WithGathers = Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
 Draw = Callable[[np.ndarray, np.ndarray, str], bytes]
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,12 @@ def fit(
     on_checkpoint: Callable[[], None] | None = None,
     start: checkpoints.Restored | None = None,
     fresh: Fresh | None = None,
+    with_gathers: WithGathers | None = None,
 ) -> None:
     """Train until ``config.train.epochs``; go on from RUN's newest checkpoint where there is one.
 
     A new run begins with the weights of ``start``, where that is given. ``fresh`` makes the samples of later rounds,
-    where the config asks for such.
+    where the config asks for such; ``with_gathers`` simulates those of the base where networks look at them.
 
     ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. ``on_checkpoint()`` is called in
     another thread when all that a run needs to go on from here is on disk. Raises ``watch.Diverged`` when the loss is
@@ -68,7 +70,7 @@ def fit(
     check_run(run, config, samples.store.ids, samples.store)
     say_changes(run, config)
     keep_compiled()
-    training = Training(config, samples, run, base, draw, on_checkpoint, start, fresh)
+    training = Training(config, samples, run, base, draw, on_checkpoint, start, fresh, with_gathers)
     if training.done < training.total:
         training.go()
     else:
@@ -89,6 +91,7 @@ class Training:
         on_checkpoint: Callable[[], None] | None,
         start: checkpoints.Restored | None,
         fresh: Fresh | None,
+        with_gathers: WithGathers | None,
     ):
         self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
         self.store, self.size = samples.store, config.train.batch_size
@@ -109,6 +112,8 @@ class Training:
             self.state, meta, position = found
             self.done, self.metrics = meta.step, meta.metrics
         self.state = self.parts.spread.put(self.state)
+        gathers = with_gathers(self.grids) if with_gathers and self.done < self.total else {}
+        self.base_gathers = {BASE_GATHERS + name: rows for name, rows in gathers.items()}
         self.rounds = self._rounds(fresh)
         self.feed, self.resident_bytes = self._feed()
         if position is not None:
@@ -133,7 +138,7 @@ class Training:
         config, spread, rounds = self.config, self.parts.spread, self.rounds
         trained, grids, later = (rounds.store, rounds.grids, rounds.later) if rounds else (self.store, self.grids, ())
         store = on_loss_grid(trained, config.train.spacing_m)
-        extra = {BASE + name: rows for name, rows in grids.items()}
+        extra = self.base_gathers | {BASE + name: rows for name, rows in grids.items()}
         sources = sources_of(store, extra)
         resident = sources if not rounds and fits(sources, spread) else None
         data = batches(
@@ -200,8 +205,9 @@ class Training:
 
     def _validate(self, epoch: int, last: bool) -> bool:
         """Score the ensemble and teach it its weights; whether it is better than ever before."""
+        extra = self.base_gathers | {BASE + name: grids for name, grids in self.grids.items()}
         scores, self.state = validate(
-            self.parts.validate, self.state, self.store, self.samples.validation, self.size, self.grids
+            self.parts.validate, self.state, self.store, self.samples.validation, self.size, extra
         )
         best = {name: self.metrics[name] for name in ("best_mape", "best_epoch") if name in self.metrics}
         is_best = scores.mape < best.get("best_mape", float("inf"))

@@ -9,6 +9,7 @@ from ..config import Config
 from ..data.store import Store
 from ..errors import UserError
 from . import checkpoints
+from .base import simulated_for
 from .samples import fingerprint
 
 # Sections, or keys of one, that act from here on. On all others the weights, the samples or their order depend.
@@ -43,9 +44,11 @@ def refuse_changes(before: Config, now: Config, where: Path | str) -> list[str]:
 
 
 def _free(config: Config) -> set[str]:
-    """``MAY_CHANGE``, but for what this run's samples, or the background that whitening subtracts, are made with."""
+    """``MAY_CHANGE``, but for what this run's samples, the background that whitening subtracts, or the gathers of bases
+    are made with.
+    """
     free, simulated = {*MAY_CHANGE}, config.data.source != "folders"
-    if simulated or config.preprocess.whiten:
+    if simulated or config.preprocess.whiten or simulated_for(config):
         free -= {"simulator"}
     return free - {"simulate"} | {"simulate.test_count", "simulate.workers"} if simulated else free
 

@@ -13,9 +13,11 @@ from ..data.split import is_validation
 from ..data.store import Store
 from ..errors import UserError
 from ..resampling import cell_means
+from ..start import Start
 from ..survey import Survey
 
 BASE = "base/"  # before a base's name, in a batch
+BASE_GATHERS = "base_gathers/"
 STAND_IN = 256  # training samples at most that are scored where none validates
 
 log = logging.getLogger(__name__)
@@ -49,9 +51,10 @@ def split(store: Store, fraction: float, seed: int) -> Samples:
     return Samples(store, train, validation)
 
 
-def bases_in(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The models of a batch that networks correct, by the base's name."""
-    return {key.removeprefix(BASE): grids for key, grids in batch.items() if key.startswith(BASE)}
+def bases_in(batch: Mapping[str, Any]) -> dict[str, Start]:
+    """What networks correct in a batch, by the base's name: ``Start``s with gathers where the batch has them."""
+    names = [key.removeprefix(BASE) for key in batch if key.startswith(BASE)]
+    return {name: Start(batch[BASE + name], batch.get(BASE_GATHERS + name)) for name in names}
 
 
 def coarse_shape(survey: Survey, spacing_m: float) -> tuple[int, int]:

@@ -62,12 +62,25 @@ def create(
 def started(state: TrainState, variables: Mapping[str, Tree], where: str) -> TrainState:
     """``state``, at step 0, with the ``variables`` that were trained before and are read from ``where``.
 
-    ``UserError`` where these are of other networks.
+    A part of the networks that they lack is taken as it begins where that is at zero; ``UserError`` where they are of
+    other networks.
     """
-    given = {name: variables[name] for name in ("params", "batch_stats", "logits")}
-    ema = state.ema and {name: given["params"].get(name) for name in state.ema}
     like = to_dict(state)
+    given = {name: variables[name] for name in ("params", "batch_stats", "logits")}
+    given["params"] = _grown(given["params"], like["params"])
+    ema = state.ema and {name: given["params"].get(name) for name in state.ema}
     return from_dict(like | given | {"ema": ema}, state, where)
+
+
+def _grown(given: Mapping[str, Tree], own: Mapping[str, Tree]) -> dict[str, Tree]:
+    """``given`` and what ``own`` has beside it if that begins at zero: with it the network does what it did without."""
+    grown = dict(given)
+    for name, tree in own.items():
+        if name in grown and isinstance(tree, Mapping):
+            grown[name] = _grown(grown[name], tree)
+        elif name not in grown and not any(np.any(leaf) for leaf in jax.tree.leaves(tree)):
+            grown[name] = tree
+    return grown
 
 
 def to_dict(state: TrainState) -> dict[str, Tree]:

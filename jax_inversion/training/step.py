@@ -16,7 +16,7 @@ from ..config import Config
 from ..data.augment import augment
 from ..data.inputs import Inputs
 from ..ensemble import Group
-from ..resampling import resize
+from ..start import Start
 from .devices import Spread
 from .samples import bases_in
 from .state import OF_GROUPS, TrainState
@@ -51,10 +51,11 @@ def make_step(
     """The jitted ``step(state, batch) -> (state, metrics)``; the state that goes in is used up.
 
     ``inputs`` are fitted to the store. ``batch`` holds ``gathers`` (member, batch, shot, time, receiver), not
-    normalised, ``velocity`` (member, batch, x, depth), and for each base that networks correct ``base/<its name>``
-    (member, batch, gx, gz). Metrics have one value a member: every term of the loss, NaN where its group lacks it,
-    ``loss``, ``grad_norm`` (before clipping) and ``finite``. ``accumulate``: batches whose gradients make an update.
-    ``spread`` says which devices compute what, where there are several.
+    normalised, ``velocity`` (member, batch, x, depth), for each base that networks correct ``base/<its name>`` (member,
+    batch, gx, gz), and where they look at its gathers ``base_gathers/<its name>``. Metrics have one value a member:
+    every term of the loss, NaN where its group lacks it, ``loss``, ``grad_norm`` (before clipping) and ``finite``.
+    ``accumulate``: batches whose gradients make an update. ``spread`` says which devices compute what, where there are
+    several.
     """
     updates = [_make_update(accumulate, training, inputs) for training in trainings]
     if spread is not None:
@@ -97,7 +98,7 @@ def _make_update(accumulate: int, training: Training, inputs: Inputs) -> Callabl
     prepare = _preparation(config, inputs)
     bounds = survey.v_min_km_s, survey.v_max_km_s
 
-    def loss(params: Any, batch_stats: Any, keys: Array, gathers: Array, velocity: Array, base: Array | None):
+    def loss(params: Any, batch_stats: Any, keys: Array, gathers: Array, velocity: Array, base: Start | None):
         network = {"params": params, "batch_stats": batch_stats}
         predicted, changed = ensemble.apply_in_training(training.group, network, gathers, source_x, keys, base)
         value, terms = jax.vmap(lambda p, t: losses.total(p, t, config.loss, *bounds))(predicted, velocity)
@@ -142,14 +143,16 @@ def _preparation(config: Config, inputs: Inputs) -> Callable[..., tuple[Any, Any
     survey = inputs.survey
     settings = config.augment if survey.has_mirror else dataclasses.replace(config.augment, mirror=0.0)
 
-    def one(key: Array, gathers: Array, velocity: Array, base: Array | None) -> tuple[Any, Any, Any]:
+    def one(key: Array, gathers: Array, velocity: Array, base: Start | None) -> tuple[Any, Any, Any]:
         return augment(key, gathers, velocity, inputs.std, survey.dt_s, settings, base)
 
-    def prepare(keys: Array, batch: Batch, base: Array | None) -> tuple[Any, Any, Any]:
+    def prepare(keys: Array, batch: Batch, base: Start | None) -> tuple[Any, Any, Any]:
+        base = None if base is None else inputs.without_background(base)
         arrays = keys, inputs.residual(batch["gathers"]), batch["velocity"], base
         # The barrier: or noise is drawn again wherever it is used.
         gathers, velocity, base = jax.lax.optimization_barrier(jax.vmap(jax.vmap(one))(*arrays))
-        return inputs.scaled(gathers), velocity, None if base is None else resize(base, velocity.shape[-2:])
+        seen = None if base is None else inputs.start(gathers, base).on(velocity.shape[-2:])
+        return inputs.scaled(gathers), velocity, seen
 
     return prepare
 

@@ -17,8 +17,7 @@ from ..data.inputs import Inputs
 from ..data.store import Store
 from ..ensemble import Groups
 from ..losses import LossConfig
-from ..resampling import resize
-from .samples import BASE, bases_in
+from .samples import bases_in
 from .state import TrainState
 from .step import Batch
 
@@ -58,7 +57,7 @@ def make_validation(
 ) -> Callable[..., tuple[dict[str, Array], tuple[Any, Any]]]:
     """The jitted ``validate(variables, learning, batch) -> (scores, learning)`` of one batch, without augmentation.
 
-    ``batch``: ``gathers`` (batch, shot, time, receiver), ``velocity`` (batch, x, depth), ``base/<name>`` for each base,
+    ``batch``: ``gathers`` (batch, shot, time, receiver), ``velocity`` (batch, x, depth), each base as in ``make_step``,
     and ``count``, how many of its samples are real; the others fill the batch up. Scores are means over the real
     samples: ``loss`` and its terms, ``mape`` among them, of the ensemble under ``variables["logits"]``, ``members``
     (member,), each one's MAPE, ``groups``, by name, that of each group's own average, and ``predicted`` (batch, x,
@@ -77,9 +76,12 @@ def make_validation(
 
     def validate(variables: Any, learning: tuple[Array, Any], batch: Batch) -> tuple[dict[str, Array], tuple[Any, Any]]:
         truth = batch["velocity"]
-        gathers = inputs(batch["gathers"])
-        bases = {name: resize(grids, truth.shape[-2:]) for name, grids in bases_in(batch).items()}
-        members = ensemble.predict(groups, variables, gathers, source_x, bases)
+        residual, (nx, nz) = inputs.residual(batch["gathers"]), truth.shape[-2:]
+        bases = {
+            name: inputs.start(residual, inputs.without_background(base)).on((nx, nz))
+            for name, base in bases_in(batch).items()
+        }
+        members = ensemble.predict(groups, variables, inputs.scaled(residual), source_x, bases)
         predicted = ensemble.combine(members, variables["logits"])
         real = (jnp.arange(truth.shape[0]) < batch["count"]).astype(truth.dtype)
 
@@ -112,12 +114,12 @@ def validate(
     store: Store,
     rows: np.ndarray,
     batch_size: int,
-    bases: Mapping[str, np.ndarray],
+    extra: Mapping[str, np.ndarray],
 ) -> tuple[Scores, TrainState]:
     """Score ``state`` on the store's ``rows`` with ``make_validation``'s function; the state with learnt weights.
 
     The scores are those of the logits that went in, so those are the ones to predict with.
-    ``bases`` have, by the base's name, a coarse model for each row of the store.
+    ``extra`` are the batch's further arrays, a row for each of the store: those of the bases.
     """
     learning = state.logits, state.logits_opt_state
     results, counts = [], []
@@ -125,7 +127,7 @@ def validate(
         chunk = rows[start : start + batch_size]
         filled = np.resize(chunk, batch_size)  # one shape for all batches, so one compilation
         batch = {"gathers": store.gathers[filled], "velocity": store.models[filled], "count": np.int32(len(chunk))}
-        batch |= {BASE + name: grids[filled] for name, grids in bases.items()}
+        batch |= {name: array[filled] for name, array in extra.items()}
         scores, learning = one_batch(state.variables, learning, batch)
         predicted = scores.pop("predicted")
         first = predicted[: min(SHOWN, len(chunk))] if not results else first
