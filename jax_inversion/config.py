@@ -61,11 +61,8 @@ class Config:
             raise UserError(
                 f"simulate.fresh_every has no effect with data.source {self.data.source!r}: right is 'simulated', or 0"
             )
-        if sees_residual(self.model):
-            if self.base.regression == "none":
-                raise UserError("model.residual looks at what a base leaves of the gathers; base.regression is 'none'")
-            if self.simulate.fresh_every:
-                raise UserError("simulate.fresh_every goes without model.residual: right is one of the two")
+        if sees_residual(self.model) and self.base.regression == "none":
+            raise UserError("model.residual looks at what a base leaves of the gathers; base.regression is 'none'")
         if self.ensemble.resample == "fold" and self.total_members < 2:
             raise UserError("ensemble.resample 'fold' leaves a part out for each of several members, here is one")
 

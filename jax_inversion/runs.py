@@ -66,13 +66,9 @@ class Run:
         """The fitted baselines."""
         return self.path / "store" / "base.npz"
 
-    def base_gathers(self, name: str) -> Path:
-        """The packed gathers that a baseline's models would make of the training samples."""
-        return self.path / "store" / f"base_{name}"
-
-    def base_models(self, name: str) -> Path:
-        """The models that these are simulated for."""
-        return self.path / "store" / f"base_{name}.npy"
+    def base_gathers(self, name: str, number: int = 0) -> Path:
+        """The packed gathers that a baseline's models would make of the training samples, or of those of ``fresh``."""
+        return (self.fresh(number) if number else self.path / "store") / f"base_{name}"
 
     @property
     def scores(self) -> Path:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +59,13 @@ def train(
         def fresh(number: int, tell: Callable[[], None]) -> Store:
             return _simulated(config, place, place.fresh(number), number, tell)
 
-        def with_gathers(grids: Mapping[str, np.ndarray]) -> dict[str, Any]:
-            return {name: _base_gathers(config, place, name, grids[name]) for name in training.simulated_for(config)}
+        def gathers_of(name: str, grids: np.ndarray, number: int, tell: Callable[[], None] | None) -> Any:
+            return _base_gathers(config, place.base_gathers(name, number), grids, tell)
 
-        training.fit(config, samples, place.path, base, draw, on_checkpoint, start, fresh, with_gathers)
-        for name in training.simulated_for(config):  # nobody reads them again
-            shutil.rmtree(place.base_gathers(name), ignore_errors=True)
-            place.base_models(name).unlink(missing_ok=True)
+        training.fit(config, samples, place.path, base, draw, on_checkpoint, start, fresh, gathers_of)
+        for folder in map(place.base_gathers, training.simulated_for(config)):  # nobody reads them again
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(".npy").unlink(missing_ok=True)
     return place.path
 
 
@@ -117,13 +117,13 @@ def _simulated(
         return simulated_store(folder, count, survey, shape, **how, first=number * count, tell=tell)
 
 
-def _base_gathers(config: Config, run: Run, name: str, grids: np.ndarray) -> Any:
-    """Gathers (sample, shot, time, receiver) that a baseline's models (sample, gx, gz) would make of the samples."""
-    survey, models = config.survey.with_interval(config.preprocess.dt_s), run.base_models(name)
-    how = {"simulator": config.simulator, "workers": config.simulate.workers, "given": models}
+def _base_gathers(config: Config, folder: Path, grids: np.ndarray, tell: Callable[[], None] | None) -> Any:
+    """Gathers (sample, shot, time, receiver) of a baseline's models (sample, gx, gz), packed in ``folder``."""
+    survey, models = config.survey.with_interval(config.preprocess.dt_s), folder.with_suffix(".npy")
+    how = {"simulator": config.simulator, "workers": config.simulate.workers, "given": models, "tell": tell}
     with write_aside(models) as aside:
         save_array(aside, training.possible(grids, survey))
-    return simulated_store(run.base_gathers(name), len(grids), survey, grids.shape[1:], **how).gathers
+    return simulated_store(folder, len(grids), survey, grids.shape[1:], **how).gathers
 
 
 def parser() -> DoorParser:

@@ -26,7 +26,7 @@ from jax_inversion.training.checkpoints import newest_meta
 
 EPOCHS = 4
 # Sections of the presets: members on nothing; two groups on bases of their own, each member with its own samples; other
-# samples, made meanwhile, in each epoch; what a base leaves of the gathers.
+# samples, made meanwhile, in each epoch; what a base leaves of the gathers, of other samples too.
 CASES = {
     "plain": {},
     "groups": {
@@ -44,8 +44,8 @@ CASES = {
         "base": {"regression": "linear", "spacing_m": 20.0},
     },
     "residual": {
-        "data": {"validation_fraction": 0.25},
-        "simulate": {"workers": 1},
+        "data": {"source": "simulated", "validation_fraction": 0.25},
+        "simulate": {"train_count": 16, "fresh_every": 2, "geology": "layered", "workers": 1},
         "simulator": {"spacing_m": 10.0, "background_km_s": "none"},
         "base": {"regression": "linear", "spacing_m": 20.0},
         "model": {"name": "traveltime", "columns": 2, "width": 8, "heads": 2, "layers": 1, "residual": True},

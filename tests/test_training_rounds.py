@@ -37,14 +37,14 @@ def begun(folder, make=None, current=0):
 
     return Rounds(
         first, grids, ROUNDS, current, lambda number: folder / str(number), make or made,
-        lambda store: {"linear": store.models[:, :2, :2]},
+        lambda store, number, tell: {"linear": store.models[:, :2, :2]},
     )  # fmt: skip
 
 
 def read(rounds, epochs):
     """The values of gathers, models and grids, and the rows, of each epoch of one member."""
     plan = batches(
-        rounds.store, rounds.first.train, batch_size=3, members=1, seed=0, extra=rounds.grids, later=rounds.later,
+        rounds.store, rounds.first.train, batch_size=3, members=1, seed=0, extra=rounds.extra, later=rounds.later,
         fresh_every=2,
     )  # fmt: skip
     for _ in range(epochs):

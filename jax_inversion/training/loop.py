@@ -4,7 +4,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ..progress import Progress
 from ..runs import Run
 from . import checkpoints
 from .assembly import assemble
-from .base import Base, predicted
+from .base import Base, predicted, simulated_for
 from .catalogue import list_checkpoints
 from .console import percent, say_end, say_epoch, say_validation
 from .feed import Feed, fits, size_bytes
@@ -40,7 +39,7 @@ from .watch import Watch
 SAVE_EVERY_S = 600.0  # at most between checkpoints, where epochs are long
 
 Fresh = Callable[[int, Tell], Store]  # the store of a later round, by its number
-WithGathers = Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
+GathersOf = Callable[[str, np.ndarray, int, Tell | None], Any]  # of a baseline's grids for the samples of a round
 Draw = Callable[[np.ndarray, np.ndarray, str], bytes]
 
 log = logging.getLogger(__name__)
@@ -55,12 +54,12 @@ def fit(
     on_checkpoint: Callable[[], None] | None = None,
     start: checkpoints.Restored | None = None,
     fresh: Fresh | None = None,
-    with_gathers: WithGathers | None = None,
+    gathers_of: GathersOf | None = None,
 ) -> None:
     """Train until ``config.train.epochs``; go on from RUN's newest checkpoint where there is one.
 
     A new run begins with the weights of ``start``, where that is given. ``fresh`` makes the samples of later rounds,
-    where the config asks for such; ``with_gathers`` simulates those of the base where networks look at them.
+    where the config asks for such; ``gathers_of`` simulates those of bases, where networks look at them.
 
     ``draw(truth (x, depth), prediction, sample id)`` makes the PNG that wandb gets. ``on_checkpoint()`` is called in
     another thread when all that a run needs to go on from here is on disk. Raises ``watch.Diverged`` when the loss is
@@ -70,7 +69,7 @@ def fit(
     check_run(run, config, samples.store.ids, samples.store)
     say_changes(run, config)
     keep_compiled()
-    training = Training(config, samples, run, base, draw, on_checkpoint, start, fresh, with_gathers)
+    training = Training(config, samples, run, base, draw, on_checkpoint, start, fresh, gathers_of)
     if training.done < training.total:
         training.go()
     else:
@@ -91,14 +90,14 @@ class Training:
         on_checkpoint: Callable[[], None] | None,
         start: checkpoints.Restored | None,
         fresh: Fresh | None,
-        with_gathers: WithGathers | None,
+        gathers_of: GathersOf | None,
     ):
         self.config, self.samples, self.run, self.base, self.draw = config, samples, run, base, draw
         self.store, self.size = samples.store, config.train.batch_size
-        self.grids = base.grids if base is not None else {}
+        grids = base.grids if base is not None else {}
         self.per_epoch = steps_per_epoch(len(samples.train), self.size)
         self.total = config.train.epochs * self.per_epoch
-        base_shapes = {name: grids.shape[1:] for name, grids in self.grids.items()}
+        base_shapes = {name: rows.shape[1:] for name, rows in grids.items()}
         inputs = from_arrays(config.preprocess, self.store.survey, self.store.std, {} if base is None else base.arrays)
         self.parts = assemble(config, inputs, self.total, base_shapes, self.store.models.shape[1:])
         self.rates = rates_of(self.parts.rate, -(-self.total // config.train.accumulate))
@@ -112,8 +111,8 @@ class Training:
             self.state, meta, position = found
             self.done, self.metrics = meta.step, meta.metrics
         self.state = self.parts.spread.put(self.state)
-        gathers = with_gathers(self.grids) if with_gathers and self.done < self.total else {}
-        self.base_gathers = {BASE_GATHERS + name: rows for name, rows in gathers.items()}
+        self.gathers_of = gathers_of
+        self.extra = self._of_bases(grids) if self.done < self.total else {}
         self.rounds = self._rounds(fresh)
         self.feed, self.resident_bytes = self._feed()
         if position is not None:
@@ -128,17 +127,27 @@ class Training:
         if count == 1 or self.done == self.total:
             return None
         assert fresh is not None
-        bases = partial(predicted, config, base, std=std) if base is not None else lambda store: {}
+
+        def bases(store: Store, number: int, tell: Tell) -> dict[str, Any]:
+            return {} if base is None else self._of_bases(predicted(config, base, store, std), number, tell)
+
         return Rounds(
-            self.samples, self.grids, count, self.done // self.per_epoch // every, Run(self.run).fresh, fresh, bases
+            self.samples, self.extra, count, self.done // self.per_epoch // every, Run(self.run).fresh, fresh, bases
         )
+
+    def _of_bases(self, grids: Mapping[str, np.ndarray], number: int = 0, tell: Tell | None = None) -> dict[str, Any]:
+        """What a batch of a round's samples has of the baselines beside gathers and velocity, by the batch's names."""
+        found: dict[str, Any] = {BASE + name: rows for name, rows in grids.items()}
+        for name in simulated_for(self.config):
+            assert self.gathers_of is not None
+            found[BASE_GATHERS + name] = self.gathers_of(name, grids[name], number, tell)
+        return found
 
     def _feed(self) -> tuple[Feed, int]:
         """The batches, and how many bytes of samples lie on each device for them."""
         config, spread, rounds = self.config, self.parts.spread, self.rounds
-        trained, grids, later = (rounds.store, rounds.grids, rounds.later) if rounds else (self.store, self.grids, ())
+        trained, extra, later = (rounds.store, rounds.extra, rounds.later) if rounds else (self.store, self.extra, ())
         store = on_loss_grid(trained, config.train.spacing_m)
-        extra = self.base_gathers | {BASE + name: rows for name, rows in grids.items()}
         sources = sources_of(store, extra)
         resident = sources if not rounds and fits(sources, spread) else None
         data = batches(
@@ -205,9 +214,8 @@ class Training:
 
     def _validate(self, epoch: int, last: bool) -> bool:
         """Score the ensemble and teach it its weights; whether it is better than ever before."""
-        extra = self.base_gathers | {BASE + name: grids for name, grids in self.grids.items()}
         scores, self.state = validate(
-            self.parts.validate, self.state, self.store, self.samples.validation, self.size, extra
+            self.parts.validate, self.state, self.store, self.samples.validation, self.size, self.extra
         )
         best = {name: self.metrics[name] for name in ("best_mape", "best_epoch") if name in self.metrics}
         is_best = scores.mape < best.get("best_mape", float("inf"))

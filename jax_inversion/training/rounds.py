@@ -20,7 +20,7 @@ from ..data.store import Store
 from .samples import Samples
 
 Tell = Callable[[], None]
-Made = tuple[Store, Mapping[str, np.ndarray]]
+Made = tuple[Store, Mapping[str, Any]]
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +33,19 @@ class Rounds:
     """The samples of rounds 0 to ``count`` (exclusive), each as many as the first has, one behind the other.
 
     ``make(number, tell)`` makes those of a later round where ``place(number)`` has none yet, and calls ``tell`` after
-    each; ``bases(store)`` says what the baselines predict for them. ``current`` is the round that training is in.
+    each; ``bases(store, number, tell)`` has what batches hold of the baselines for them, as ``extra`` has for the first
+    round's. ``current`` is the round that training is in.
     """
 
     def __init__(
         self,
         samples: Samples,
-        grids: Mapping[str, np.ndarray],
+        extra: Mapping[str, Any],
         count: int,
         current: int,
         place: Callable[[int], Path],
         make: Callable[[int, Tell], Store],
-        bases: Callable[[Store], Mapping[str, np.ndarray]],
+        bases: Callable[[Store, int, Tell], Mapping[str, Any]],
     ):
         self.first, self.size, self.count = samples, len(samples.store), count
         self.place, self.make, self.bases = place, make, bases
@@ -61,7 +62,7 @@ class Rounds:
 
         gathers, models = late(store.gathers, lambda made: made[0].gathers), late(store.models, lambda m: m[0].models)
         self.store = dataclasses.replace(store, gathers=gathers, velocities=models)
-        self.grids = {name: late(array, lambda made, name=name: made[1][name]) for name, array in grids.items()}
+        self.extra = {name: late(array, lambda made, name=name: made[1][name]) for name, array in extra.items()}
         self.later: Sequence[np.ndarray] = [np.arange(self.size) + number * self.size for number in numbers]
         self._current = 0
         if current == 0:
@@ -111,7 +112,7 @@ class Rounds:
     def _work(self, number: int, made: "Future[Made]") -> None:
         try:
             store = self.make(number, self._tell)
-            made.set_result((store, self.bases(store)))
+            made.set_result((store, self.bases(store, number, self._tell)))
         except BaseException as error:
             made.set_exception(error)
 
