@@ -175,3 +175,19 @@ def test_blend_stays_within_the_models_and_mirrors_some(family: np.ndarray) -> N
     same = [np.allclose(one, models[0], atol=1e-5) for one in alone]
     turned = [np.allclose(one, models[0, ::-1], atol=1e-5) for one in alone]
     assert any(same) and any(turned) and all(np.logical_or(same, turned))
+
+
+def test_a_drift_is_a_factor_of_depth_alone_and_leaves_the_water() -> None:
+    k_section, _ = jax.random.split(KEYS[5])
+    section, drifted = (
+        np.asarray(draw(k_section, CHALLENGE, "varied")),
+        np.asarray(draw(KEYS[5], CHALLENGE, "drifting")),
+    )
+    wet = section <= 1.5
+    np.testing.assert_array_equal(drifted[wet], section[wet])
+    free = ~wet & (drifted > 1.5) & (drifted < 4.5)
+    ratio = np.where(free, drifted / section, np.nan)[:, 700:]
+    seen = ~np.isnan(ratio).all(0)
+    spread = np.nanmax(ratio[:, seen], axis=0) - np.nanmin(ratio[:, seen], axis=0)
+    assert seen.sum() > 300 and spread.max() < 1e-4
+    assert np.ptp(np.nanmean(ratio[:, seen], axis=0)) > 0.02

@@ -36,7 +36,7 @@ OPTIONS = {
     "submission": "a submission on the volume (default: the run's own)",
     "truth": "folder of the volume with the true models (default: truth/)",
     "count": "how many samples",
-    "geology": "marine, varied, basin, layered, folded, faulted, salt, or a mixture such as 'marine:3 salt:1'",
+    "geology": "a preset of geology, such as marine or basin, or a mixture such as 'marine:3 salt:1'",
     "out": "folder of the volume that gets the samples",
     "seed": "another seed, another set (default: another one for each --out, so that no two sets share a sample)",
     "start": "number of the first sample",
