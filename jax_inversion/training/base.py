@@ -4,10 +4,13 @@ import dataclasses
 import json
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,6 +24,7 @@ from ..files import digest_arrays, digest_json, open_plain, write_aside
 from ..losses import mape
 from ..models import sees_residual
 from ..physics import simulate
+from ..progress import cores
 from ..regression import baselines
 from ..resampling import cell_means, resize
 from ..survey import Survey
@@ -76,8 +80,12 @@ def simulated_for(config: Config) -> list[str]:
 
 def gathers_of(config: Config, survey: Survey, grids: np.ndarray) -> np.ndarray:
     """Gathers (sample, shot, time, receiver) of baselines' models (sample, gx, gz), every interval of ``survey``."""
-    velocity = resize(possible(grids, survey), survey.model_shape)
-    return np.asarray(simulate(velocity, survey, **backgrounds.options(survey, config.simulator)))
+    velocity = np.asarray(resize(possible(grids, survey), survey.model_shape))
+    recorded = partial(simulate, survey=survey, **backgrounds.options(survey, config.simulator))
+    if jax.default_backend() != "cpu":
+        return np.asarray(recorded(velocity))
+    with ThreadPoolExecutor(cores()) as pool:  # one program for batches of any size, and in half the time of a batch
+        return np.stack(list(pool.map(lambda model: np.asarray(recorded(model)), velocity)))
 
 
 def possible(grids: np.ndarray, survey: Survey) -> np.ndarray:
