@@ -101,7 +101,8 @@ class Traveltime(nn.Module):
         inputs = jnp.concatenate([self.move_out(gathers), known], axis=-1).astype(dtype)
         x = nn.Dense(self.width, dtype=dtype, name="embedding")(inputs)
         if self.residual:  # from zero, so that networks that were trained without go on from what they know
-            seen = self.move_out(gathers if left is None else left).astype(dtype)
+            assert left is not None, "a network that sees the base's residual is given it"
+            seen = self.move_out(left).astype(dtype)
             x += nn.Dense(self.width, False, dtype, kernel_init=nn.initializers.zeros, name="residual_embedding")(seen)
         place = self.param("position", nn.initializers.normal(0.02), (self.tokens, self.width))
         x = x + place.astype(dtype)[None]
