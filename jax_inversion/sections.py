@@ -110,9 +110,9 @@ class RefineConfig:
     bands_hz: tuple[Positive, ...] = (4.0, 8.0, 15.0, 25.0)  # the data up to each, one after the other
     steps: Count = 3  # Gauss-Newton steps in a band, at most
     products: Count = 90  # of the linearised simulator and its adjoint in a step of the last band; fewer in lower ones
-    noise: Positive = 0.01  # what the simulator leaves of the data, at least; a band that is fitted as well is done
-    # Below it noise grows as 1 / f: float32 in the run that made the challenge's data left 10 % at 1 Hz, 2 % at 4 Hz.
-    noise_corner_hz: NonNegative = 10.0
+    noise: Positive = 0.003  # what the simulator leaves of each trace, at least; a band that is fitted as well is done
+    # What a shot's receivers share is noisier below it, as 1 / f: by 6 % at 2 Hz, as the challenge's data are.
+    noise_corner_hz: NonNegative = 40.0
     prior_samples: Count = 480  # of training, whose errors say what a correction looks like
     hold_out: CountOrZero = 0  # the shot (from 1) that judges and is not fitted; 0: the one in the middle
     most_misfit: Share = 0.7  # at the start: a sample that is further from its data comes back as it was

@@ -14,7 +14,15 @@ from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.errors import UserError
 from jax_inversion.physics import SimulatorConfig, simulate
 from jax_inversion.refinement import Prior, Setting, prior, refine, refine_together, solver
-from jax_inversion.refinement.objective import Counting, Observed, band
+from jax_inversion.refinement.objective import (
+    Counting,
+    Observed,
+    band,
+    filtered,
+    filtered_transposed,
+    plain,
+    shared_basis,
+)
 from jax_inversion.sections import RefineConfig
 from jax_inversion.survey import CHALLENGE
 
@@ -209,3 +217,31 @@ def test_noise_that_was_recorded_is_seen_before_anything_arrives(level, low):
     ratio = 1 / found.precision / Counting(survey, 15.0).alike / true  # above one: the share is of noise and signal
     assert (0.4 if low else 0.85) < ratio < 1.5
     assert found.noise**2 * variance(signal + noise) == pytest.approx(ratio * true, rel=1e-3)
+
+
+def test_noise_that_receivers_share_is_weighed_as_such():
+    survey, rng, share, corner_hz, high_hz = CHALLENGE.with_interval(4e-3), np.random.default_rng(0), 0.01, 20.0, 15.0
+    settings, nothing = PreprocessConfig(dt_s=4e-3, whiten=True, gain_power=0.0), np.zeros(survey.gathers_shape)
+    spectrum, hz = np.maximum(whiten.wavelet_spectrum(survey), 0.03), whiten.frequencies_hz(survey)
+    wave = whiten.operator(survey, 1 / spectrum, 1e-9, 1e6, 0.0)  # flat once it is whitened
+    slow = whiten.operator(survey, np.maximum(hz, 0.25) / corner_hz / spectrum, 1e-9, 1e6, 0.0)
+    signal, own = (np.einsum("ij,sjr->sir", wave, rng.normal(size=survey.gathers_shape)) for _ in range(2))
+    signal, basis = signal * ~whiten.before_arrivals(survey), shared_basis(survey)
+    parts = rng.normal(size=(survey.shots, survey.nt, 3)) * np.sqrt(survey.receivers / 3)
+    noise = share * (own + np.einsum("ij,sjk,rk->sir", slow, parts, basis))
+    observed = Observed(np.zeros((1, 1), np.float32), signal, nothing, np.ones(survey.shots))
+    found = band(survey, observed, settings, high_hz, share, corner_hz)
+    seen = np.asarray(filtered(found, noise.astype(np.float32)))[:, 60:-60]  # a long wave is cut at the record's ends
+    common = np.einsum("sir,rk->sik", seen, basis)
+    rest = seen - np.einsum("sik,rk->sir", common, basis)
+    of_one = rest.size * (1 - 3 / survey.receivers)
+    trusted = np.square(rest).sum() / of_one
+    assert 0.5 < np.square(common).mean() / trusted < 2  # 50 and more where it is weighed as each trace's own
+
+    weighed = filtered(found, signal.astype(np.float32)), filtered_transposed(found, noise.astype(np.float32))
+    ahead, back = (float(np.vdot(a, b)) for a, b in zip(weighed, (noise, signal), strict=True))
+    assert ahead == pytest.approx(back, rel=1e-4)
+    assert (
+        np.square(np.asarray(filtered(plain(survey, settings, high_hz), noise.astype(np.float32)))).mean()
+        > 10 * np.square(seen).mean()
+    )

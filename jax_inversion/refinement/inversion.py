@@ -17,7 +17,7 @@ from ..resampling import resize
 from ..sections import RefineConfig
 from ..survey import Survey
 from . import solver
-from .objective import Band, Misfits, Observed, band, together
+from .objective import Band, Misfits, Observed, band, plain, together
 from .prior import Prior
 
 SCALES = (1.0, 0.75, 0.5, 0.25)  # of the correction, that the held-out shot chooses from
@@ -116,16 +116,17 @@ def refine_together(
     ]
     factor, fixed = jnp.asarray(prior.factor), _fixed(prior, setting)
     w = jnp.zeros((count, factor.shape[0]), jnp.float32)
-    first = _plain(solver.look_together(observed, bands[-1], factor, w, **fixed))
-    wild = np.array([not max(each) <= settings.most_misfit for each in first])
+    whole = together([plain(survey, setting.preprocess, settings.bands_hz[-1])] * count)
+    first, left = (_numbers(solver.look_together(observed, each, factor, w, **fixed)) for each in (bands[-1], whole))
+    wild = np.array([not max(each) <= settings.most_misfit for each in left])
     w, last, steps = _descend(observed, bands, factor, w, finite & ~wild, setting, fixed)
-    trials = [_plain(solver.look_together(observed, bands[-1], factor, scale * w, **fixed)) for scale in SCALES]
+    trials = [_numbers(solver.look_together(observed, bands[-1], factor, scale * w, **fixed)) for scale in SCALES]
 
     def chosen(k: int) -> Refined:
         if not finite[k]:
             return _unrefined(starts[k], prior, Misfits(np.nan, np.nan), _NOT_FINITE, 0)
         if wild[k]:
-            reason = f"misfit {max(first[k]):.2f} at the start: unlike what was trained on"
+            reason = f"misfit {max(left[k]):.2f} at the start: unlike what was trained on"
             return _unrefined(starts[k], prior, first[k], reason, 0)
         own = [(scale, trial[k]) for scale, trial in zip(SCALES, trials, strict=True)]
         scale, end = min(own, key=lambda trial: _judge(trial[1]) if all(map(math.isfinite, trial[1])) else np.inf)
@@ -166,7 +167,7 @@ def _where(samples: np.ndarray, new: Any, old: Any) -> Any:
     return jnp.where(samples.reshape(-1, *[1] * (np.ndim(new) - 1)), new, old)
 
 
-def _plain(found: Misfits) -> list[Misfits]:
+def _numbers(found: Misfits) -> list[Misfits]:
     """Of each sample, as numbers of Python."""
     return [Misfits(*map(float, each)) for each in zip(*map(np.asarray, found), strict=True)]
 

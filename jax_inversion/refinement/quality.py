@@ -25,7 +25,7 @@ from ..progress import track
 from ..resampling import resize
 from ..survey import Survey
 from .inversion import Setting
-from .objective import Band, Observed, band, filtered, misfits, options
+from .objective import Band, Observed, filtered, misfits, options, plain
 from .submission import background_of, setting_of
 
 USUAL = "usual"  # in a model file: the misfits of predictions of validation samples
@@ -128,10 +128,7 @@ def _look(
 ) -> tuple[float, Float[np.ndarray, "shot time receiver"]]:
     every = np.ones(setting.survey.shots, np.float32)
     observed = Observed(*(jnp.asarray(array, jnp.float32) for array in (model, gathers, background, every)))
-    settings = setting.refine
-    widest = band(
-        setting.survey, observed, setting.preprocess, settings.bands_hz[-1], settings.noise, settings.noise_corner_hz
-    )
+    widest = plain(setting.survey, setting.preprocess, setting.refine.bands_hz[-1])
     misfit, predicted = _predicted(observed, widest, survey=setting.survey, simulator=setting.simulator)
     return float(misfit), np.asarray(predicted)
 
