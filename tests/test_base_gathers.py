@@ -66,6 +66,14 @@ def test_they_are_those_of_the_base_of_each_sample(room):
     assert start.gathers.std() > 0
 
 
+def test_a_device_simulates_them_as_one_batch(monkeypatch):
+    models = np.random.default_rng(0).uniform(1.5, 4.0, (3, 4, 6)).astype(np.float32)
+    survey = SURVEY.with_interval(4e-3)
+    one_by_one = gathers_of(config(), survey, models)
+    monkeypatch.setattr(jax, "default_backend", lambda: "accelerator")
+    np.testing.assert_allclose(gathers_of(config(), survey, models), one_by_one, atol=1e-5 * np.abs(one_by_one).max())
+
+
 def test_predictions_see_what_validation_saw(room):
     folder, _ = room
     predictor = Predictor.load(folder / "run", ["--infer.mirror", "false"])

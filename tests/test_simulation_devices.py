@@ -1,4 +1,5 @@
-"""Samples made on several devices, virtual ones: each has its share, and all are those of one device."""
+"""Samples made on several devices, virtual ones: each has its share, and all are those of one device; gathers of bases
+too, whose models are given."""
 
 import json
 import os
@@ -31,11 +32,11 @@ every, told = jax.local_devices(), {{}}
 for count in (1, 4):
     jax.local_devices = lambda: every[:count]
     used.clear()
-    store = simulated_store(
-        Path(sys.argv[1]) / str(count), 10, TINY, (12, 15), geology="layered", seed=5,
-        simulator=SimulatorConfig(spacing_m=20.0, background_km_s="none"),
-    )
+    place, simulator = Path(sys.argv[1]) / str(count), SimulatorConfig(spacing_m=20.0, background_km_s="none")
+    simulated_store(place, 10, TINY, (12, 15), geology="layered", seed=5, simulator=simulator)
     told[count] = sorted(used)
+    models = Path(sys.argv[1]) / "1/velocities.npy"
+    simulated_store(place / "of_given", 10, TINY, (12, 15), given=models, simulator=simulator)
 print(json.dumps(told))
 """
 
@@ -56,6 +57,6 @@ def test_devices_share_the_samples_and_make_the_same(tmp_path):
         2,
         3,
     }
-    for name in ("gathers.npy", "velocities.npy"):
+    for name in ("gathers.npy", "velocities.npy", "of_given/gathers.npy"):
         one, four = (np.load(tmp_path / count / name) for count in ("1", "4"))
         np.testing.assert_allclose(one, four, rtol=1e-5, atol=1e-5 * np.abs(one).max())
