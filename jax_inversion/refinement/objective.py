@@ -17,10 +17,9 @@ from ..survey import Survey
 
 _FLOOR, _GAIN_POWER = 0.03, 1.0  # where the preset says nothing of its own
 _LOWEST_HZ = 2.0
-# Along a shot's receivers the noise of low frequencies is a parabola: without it 0.2 % is left of the challenge's data
-# where 4 % were (benchmarks/README.md, "Noise that receivers share").
+# Along a shot's receivers the noise of low frequencies is a parabola: without it 0.25 % is left of the challenge's data
+# where 3.7 % were (benchmarks/README.md, "Noise that receivers share").
 _SHARED = 3
-
 
 Operator: TypeAlias = Float[Array, "*sample time time"] | Float[np.ndarray, "*sample time time"]
 
@@ -95,13 +94,13 @@ def band(
         return max(float(np.mean(np.square(_filtered(np.einsum, own, shared, basis, data)))), 1e-30)
 
     operator = partial(_operator, survey, settings, high_hz)
-    alike, flat = operator(1.0), operator(1.0, gain_power=0.0)
+    even, flat = operator(1.0), operator(1.0, gain_power=0.0)
     level = noise**2 * power(flat, flat) / _passed(hz, high_hz)
     louder = 1 + _recorded(survey, data, hz) / _spectrum(survey, settings) ** 2 / level
     own = operator(louder)
     shared = operator(louder + len(basis) / basis.shape[1] * (corner_hz / hz) ** 2)
-    variance = Counting(survey, high_hz).alike * noise**2 * power(alike, alike)
-    return Band(own, shared, basis, 1 / variance, noise * (power(alike, alike) / power(own, shared)) ** 0.5)
+    variance = Counting(survey, high_hz).alike * noise**2 * power(even, even)
+    return Band(own, shared, basis, 1 / variance, noise * (power(even, even) / power(own, shared)) ** 0.5)
 
 
 def plain(survey: Survey, settings: PreprocessConfig, high_hz: float) -> Band:
@@ -119,8 +118,9 @@ def shared_basis(survey: Survey) -> Float[np.ndarray, "receiver part"]:
 
 def together(bands: Sequence[Band]) -> Band:
     """The same band of several samples, an axis for them in front."""
-    *arrays, precisions, noises = zip(*bands, strict=True)
-    return Band(*map(np.stack, arrays), jnp.array(precisions, jnp.float32), jnp.array(noises, jnp.float32))
+    own, shared, bases, precisions, noises = zip(*bands, strict=True)
+    arrays = np.stack(own), np.stack(shared), np.stack(bases)
+    return Band(*arrays, jnp.array(precisions, jnp.float32), jnp.array(noises, jnp.float32))
 
 
 def filtered(band: Band, traces: Gathers) -> Float[Array, "shot time receiver"]:
