@@ -15,8 +15,8 @@ from jax_inversion import backgrounds
 from jax_inversion.data.folders import find_samples, read_gathers, read_velocity
 from jax_inversion.data.preprocess import PreprocessConfig, decimate
 from jax_inversion.physics import SimulatorConfig, simulate
-from jax_inversion.refinement.objective import filtered, plain
-from jax_inversion.survey import CHALLENGE
+from jax_inversion.refinement.objective import filtered, plain, shared_basis
+from jax_inversion.survey import CHALLENGE, Survey
 
 DEGREES = (None, 0, 1, 2, 3)
 HZ = (1, 2, 4, 6, 8, 12, 20)
@@ -31,18 +31,17 @@ def main() -> None:
     survey = CHALLENGE.with_interval(4e-3)
     simulator = SimulatorConfig(spacing_m=options.spacing)
     whole = plain(survey, PreprocessConfig(dt_s=survey.dt_s, whiten=True, gain_power=1.0), 25.0)
-    data, left = [], []
+    water, data, left = backgrounds.background(survey, simulator), [], []
     for sample in find_samples(options.data, None, CHALLENGE):
         observed = decimate(read_gathers(sample, CHALLENGE), CHALLENGE.dt_s, survey.dt_s)
         model = read_velocity(sample, CHALLENGE).astype(np.float32)
         ours = np.asarray(simulate(model, survey, **backgrounds.options(survey, simulator)))
-        water = backgrounds.background(survey, simulator)
         data.append(np.asarray(filtered(whole, observed - water)))
         left.append(np.asarray(filtered(whole, observed - ours)))
     told = [f"{hz} Hz" for hz in HZ]
     print(f"{'taken out':<12}{'mean %':>8}{'worst %':>8}" + "".join(f"{each:>8}" for each in told))
     for degree in DEGREES:
-        rest = [_without(degree, each, np.asarray(survey.receiver_x_m)) for each in left]
+        rest = [_without(degree, each, survey) for each in left]
         shares = [np.sqrt(np.square(a).mean() / np.square(b).mean()) for a, b in zip(rest, data, strict=True)]
         spectra = _spectrum(np.stack(rest), survey.dt_s) / _spectrum(np.stack(data), survey.dt_s)
         name = "nothing" if degree is None else f"degree {degree}"
@@ -50,10 +49,10 @@ def main() -> None:
         print(row + "".join(f"{100 * share:8.2f}" for share in spectra))
 
 
-def _without(degree: int | None, traces: np.ndarray, x_m: np.ndarray) -> np.ndarray:
+def _without(degree: int | None, traces: np.ndarray, survey: Survey) -> np.ndarray:
     if degree is None:
         return traces
-    basis = np.linalg.qr(np.vander((x_m - x_m.mean()) / np.ptp(x_m), degree + 1, increasing=True))[0]
+    basis = shared_basis(survey, degree + 1)
     return traces - traces @ basis @ basis.T
 
 

@@ -111,7 +111,7 @@ class RefineConfig:
     steps: Count = 3  # Gauss-Newton steps in a band, at most
     products: Count = 90  # of the linearised simulator and its adjoint in a step of the last band; fewer in lower ones
     noise: Positive = 0.003  # what the simulator leaves of each trace, at least; a band that is fitted as well is done
-    # What a shot's receivers share is noisier below it, as 1 / f: by 6 % at 2 Hz, as the challenge's data are.
+    # What a shot's receivers share is noisier below it, as 1 / f: by 3 % at 4 Hz, as the challenge's data are.
     noise_corner_hz: NonNegative = 40.0
     prior_samples: Count = 480  # of training, whose errors say what a correction looks like
     hold_out: CountOrZero = 0  # the shot (from 1) that judges and is not fitted; 0: the one in the middle

@@ -19,6 +19,7 @@ from ..npy import open_mapped
 from ..resampling import cell_means
 from ..runs import Run
 from . import job
+from .inversion import LAYOUT
 from .learn import learnt
 from .submission import keep_background, setting_of
 
@@ -107,7 +108,7 @@ def _say(stored: Stored, refined: Stored, told: dict[int, dict[str, Any]]) -> No
 
 def _made_from(predictor: Predictor) -> str:
     store = stored_samples(predictor).store
-    return digest_json([predictor.restored.fingerprint, _settings(predictor), store.fingerprint])
+    return digest_json([LAYOUT, predictor.restored.fingerprint, _settings(predictor), store.fingerprint])
 
 
 def _settings(predictor: Predictor) -> str:

@@ -20,6 +20,7 @@ from . import solver
 from .objective import Band, Misfits, Observed, band, plain, together
 from .prior import Prior
 
+LAYOUT = 2  # of what the same settings give: raise it when that changes
 SCALES = (1.0, 0.75, 0.5, 0.25)  # of the correction, that the held-out shot chooses from
 _NOT_FINITE, _NO_NEARER = "not all values are finite", "no correction brings the held-out shot nearer"
 _FAINT = 0.01  # a step that lowers the objective by less is the band's last

@@ -99,8 +99,9 @@ def band(
     louder = 1 + _recorded(survey, data, hz) / _spectrum(survey, settings) ** 2 / level
     own = operator(louder)
     shared = operator(louder + len(basis) / basis.shape[1] * (corner_hz / hz) ** 2)
-    variance = Counting(survey, high_hz).alike * noise**2 * power(even, even)
-    return Band(own, shared, basis, 1 / variance, noise * (power(even, even) / power(own, shared)) ** 0.5)
+    unweighed = power(even, even)
+    variance = Counting(survey, high_hz).alike * noise**2 * unweighed
+    return Band(own, shared, basis, 1 / variance, noise * (unweighed / power(own, shared)) ** 0.5)
 
 
 def plain(survey: Survey, settings: PreprocessConfig, high_hz: float) -> Band:
@@ -109,11 +110,11 @@ def plain(survey: Survey, settings: PreprocessConfig, high_hz: float) -> Band:
     return Band(operator, operator, shared_basis(survey), 1.0, 0.0)
 
 
-def shared_basis(survey: Survey) -> Float[np.ndarray, "receiver part"]:
-    """Orthonormal parabolas along the receivers, fewer of them where there are fewer receivers."""
+def shared_basis(survey: Survey, parts: int = _SHARED) -> Float[np.ndarray, "receiver part"]:
+    """Orthonormal polynomials along the receivers, up to parabolas; fewer where there are fewer receivers."""
     x_m = np.asarray(survey.receiver_x_m, np.float64)
     share = (x_m - x_m.mean()) / max(np.ptp(x_m) / 2, 1.0)
-    return np.linalg.qr(np.vander(share, min(_SHARED, len(x_m)), increasing=True))[0].astype(np.float32)
+    return np.linalg.qr(np.vander(share, min(parts, len(x_m)), increasing=True))[0].astype(np.float32)
 
 
 def together(bands: Sequence[Band]) -> Band:

@@ -26,7 +26,7 @@ from ..physics import SimulatorConfig, simulate
 from ..runs import Run
 from ..survey import Survey
 from . import job
-from .inversion import Setting, refine
+from .inversion import LAYOUT, Setting, refine
 from .learn import learnt
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,8 @@ def made_from(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]
     sections = configs.as_dict(predictor.config)
     idle = "on", "workers", "calibration_samples", "intervals"
     settings = {name: value for name, value in sections["refine"].items() if name not in idle}
-    return provenance(predictor, samples) | {"refine": settings, "simulator": sections["simulator"]}
+    made = {"refine": settings, "refining": LAYOUT, "simulator": sections["simulator"]}
+    return provenance(predictor, samples) | made
 
 
 def predicted(predictor: Predictor, samples: Sequence[Sample], out: Path) -> Path:
