@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jax_inversion.data.augment import AugmentConfig, augment, delay
+from jax_inversion.data.augment import AugmentConfig, almost_normal, augment, delay
 from jax_inversion.start import Start
 from jax_inversion.survey import CHALLENGE, mirror_gathers
 
@@ -65,6 +65,12 @@ def test_the_mirror_comes_as_often_as_asked_and_moves_all_or_nothing(sample):
         np.testing.assert_array_equal(g, sample[0][::step, :, ::step])
         np.testing.assert_array_equal(v, sample[1][::step])
         np.testing.assert_array_equal(b, sample[2].velocity[::step])
+
+
+def test_sums_of_bytes_are_almost_normal():
+    numbers = np.asarray(almost_normal(jax.random.key(4), (400_000,)))
+    assert abs(numbers.mean()) < 0.01 and abs(numbers.std() - 1) < 0.01 and abs((numbers**3).mean()) < 0.02
+    assert abs((numbers**4).mean() - 2.7) < 0.03 and np.abs(numbers).max() < 3.5
 
 
 def test_noise_is_relative_to_the_standard_deviation_and_new_for_each_key(sample):

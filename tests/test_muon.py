@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import serialization
+from optax import contrib
 
-from jax_inversion.training.muon import hidden_matrices, muon
+from jax_inversion.training.muon import QUINTIC, muon, optimisers_of, orthogonal
 
 PARAMS = {
     "embedding": {"kernel": jnp.ones((6, 4)), "bias": jnp.ones(4)},
@@ -30,9 +32,17 @@ def update(optimiser, gradient, params):
 
 
 def test_only_matrices_inside_blocks():
-    chosen = hidden_matrices(PARAMS)
-    assert chosen["block_0"]["wide"]["kernel"] is not None
-    assert jax.tree.leaves([chosen["embedding"], chosen["correction"], chosen["block_0"]["taps"]]) == []
+    chosen = optimisers_of(PARAMS)
+    assert chosen["block_0"]["wide"] == {"kernel": "muon", "bias": "adam"}
+    assert set(jax.tree.leaves([chosen["embedding"], chosen["correction"], chosen["block_0"]["taps"]])) == {"adam"}
+
+
+@pytest.mark.parametrize("shape", [(5, 12), (12, 5), (6, 6)])
+def test_polynomials_of_the_gram_matrix_are_the_librarys_steps(shape):
+    matrix = jax.random.normal(jax.random.key(3), shape)
+    with jax.numpy_dtype_promotion("standard"):
+        library, _ = (optimiser := contrib.scale_by_muon((QUINTIC,) * 5)).update(matrix, optimiser.init(matrix))
+    np.testing.assert_allclose(orthogonal(matrix), jnp.asarray(library), rtol=1e-3, atol=2e-4)
 
 
 def test_updates_are_nearly_orthogonal_and_each_members_own():

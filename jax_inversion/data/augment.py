@@ -53,12 +53,23 @@ def augment(
         amplitude = settings.amplitude
         gathers = gathers * jax.random.uniform(amplitude_key, minval=1 - amplitude, maxval=1 + amplitude)
     if settings.noise:
-        white = jax.random.normal(noise_key, gathers.shape, gathers.dtype)
+        white = almost_normal(noise_key, gathers.shape).astype(gathers.dtype)
         gathers = gathers + settings.noise * jnp.asarray(std, gathers.dtype) * white
     if settings.drop_traces:
         alive = jax.random.bernoulli(drop_key, 1 - settings.drop_traces, (gathers.shape[0], 1, gathers.shape[2]))
         gathers = jnp.where(alive, gathers, 0.0)
     return gathers, velocity, base
+
+
+def almost_normal(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Independent numbers of mean 0 and variance 1, sums of four uniform bytes each: kurtosis 2.7 instead of 3, within
+    +-3.5. Normal ones take the inverse error function, a twentieth of the quickstart's step on a CPU; whitening, which
+    adds many of these up, leaves no difference.
+    """
+    bits = jax.random.bits(key, shape, jnp.uint32)
+    pairs = (bits & 0x00FF00FF) + ((bits >> 8) & 0x00FF00FF)  # two sums of two bytes, side by side
+    total = (pairs & 0xFFFF) + (pairs >> 16)
+    return (total.astype(jnp.float32) - 510.0) / math.sqrt((256**2 - 1) / 3)
 
 
 def delay(
