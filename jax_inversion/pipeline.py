@@ -55,6 +55,8 @@ def pipeline(config: Config, run: Run | Path, data: Path | None = None) -> dict[
         if config.refine.on:
             check_refinable(config)
         data = Path(data) if data else Path(config.data.root) if config.data.root else None
+        if config.data.source == "store":
+            raise UserError("data.source 'store' is for train; the pipeline needs 'folders', 'simulated' or 'mixed'")
         if data is None:
             data = _simulated(config, run)
         for split in ("train", "test") if config.data.source != "simulated" else ("test",):

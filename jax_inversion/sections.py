@@ -31,9 +31,10 @@ class SimulateConfig:
 class DataConfig:
     """Where samples lie and which of them validate."""
 
-    root: str = ""  # a folder with train/ and test/
-    # Of training samples: below root, simulated as [simulate] says (straight into a store), or some of each.
-    source: Literal["folders", "simulated", "mixed"] = "folders"
+    root: str = ""  # a folder with train/ and test/; with source "store" a run
+    # Of training samples: below root; the packed ones of the run root; simulated as [simulate] says (straight into a
+    # store); or some below root and some simulated.
+    source: Literal["folders", "store", "simulated", "mixed"] = "folders"
     simulated_share: Share = 0.5  # of the samples that a member sees, where they are mixed
     validation_fraction: Fraction = 0.1  # of the samples, left out of training and scored after each epoch
     split_seed: CountOrZero = 0  # another seed, other validation samples

@@ -19,7 +19,7 @@ from .files import save_array, write_aside
 from .runs import Run
 from .simulation import simulated_store
 from .training import model_file
-from .training.preparation import SKIP_BAD, pack_store
+from .training.preparation import SKIP_BAD, pack_store, share_store
 from .training.samples import coarse_shape
 
 SLOWER = 5
@@ -89,7 +89,8 @@ def started(spec: str, preset: Path | None, has_data: bool, overrides: Sequence[
 
 
 def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = SKIP_BAD) -> Store:
-    """The packed training samples of a run: of the folders below ``data``, simulated as the config says, or both.
+    """The packed training samples of a run: of the folders below ``data``, simulated as the config says, or
+    both, or those that the run ``data`` has.
 
     ``hint``: what the user would write where this was called from to have bad samples left out.
     """
@@ -98,6 +99,8 @@ def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = S
         return _simulated(config, place, place.store)
     if data is None:
         raise UserError("no data: give --data DIR, or root in the config's [data] section")
+    if source == "store":
+        return share_store(config, data, place)
     own = pack_store(config, data, place, hint)
     return own if source == "folders" else join(own, _simulated(config, place, place.simulated))
 
@@ -138,7 +141,7 @@ def parser() -> DoorParser:
     door.add_argument(
         "--from", dest="start", metavar="CKPT", help="weights to start from: pretrained, a model file or run"
     )
-    door.add_argument("--data", type=Path, help="folder with train/, or of samples (default: the preset's data.root)")
+    door.add_argument("--data", type=Path, help="folder with train/, or of samples; with data.source store a run")
     door.add_argument("--run", type=Path, help="folder of the run (default: runs/<name of the preset>)")
     return door
 

@@ -1,14 +1,24 @@
-"""Before the first step: the samples of a run, packed, and the base that its networks correct."""
+"""Before the first step: the samples of a run, packed now or by another run."""
 
+import json
+import logging
+import os
+import shutil
 from pathlib import Path
 
 from ..config import Config
 from ..data.folders import find_samples
+from ..data.rows import open_whole
 from ..data.store import Store, pack
+from ..errors import UserError
+from ..files import recover, write_aside
 from ..runs import Run
 from .resume import check_run
+from .samples import coarse_shape
 
 SKIP_BAD = "--data.skip-bad true"
+
+log = logging.getLogger(__name__)
 
 
 def pack_store(config: Config, data: Path, run: Run, hint: str = SKIP_BAD) -> Store:
@@ -26,3 +36,68 @@ def pack_store(config: Config, data: Path, run: Run, hint: str = SKIP_BAD) -> St
         if alone:
             check_run(run.path, config, store.ids, store)
         return store
+
+
+def share_store(config: Config, data: Path, run: Run) -> Store:
+    """The samples that another run packed or simulated, as this run's own: ``data`` is that run, or its store.
+
+    Files are linked, so that their bytes are there once, and stay when the other run goes; copied to another disk.
+    ``UserError`` if there is no store, or one of another survey or preprocessing, or coarser than networks train on.
+    """
+    there = Run(data).store if Run(data).store.is_dir() else data
+    survey = config.survey.with_interval(config.preprocess.dt_s)
+    try:
+        store = open_whole(there, survey)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{there}: not a packed store ({error}); right is a run, or its store/train") from None
+    _check_fits(store, config, there)
+    with run.lock():
+        check_run(run.path, config, store.ids, store)
+        recover(run.store)
+        if not _is(run.store, store):
+            shutil.rmtree(run.store, ignore_errors=True)
+            with write_aside(run.store) as aside:
+                shutil.copytree(there, aside, copy_function=_link)
+        log.info("%s: %d samples of %s", run.store, len(store), there)
+        return open_whole(run.store, survey)
+
+
+def _check_fits(store: Store, config: Config, there: Path) -> None:
+    """``UserError`` unless the store is of this survey, interval and filter, and fine enough."""
+    made = store.made_from
+    asked = {"dt_s": config.preprocess.dt_s}
+    if "simulated" in made:  # at the interval at once, so that nothing was filtered
+        kept, right = made["simulated"]["survey"], store.survey.as_dict()
+    else:
+        kept, right = made["survey"], config.survey.as_dict()
+        asked |= {name: getattr(config.preprocess, name) for name in ("low_cut_hz", "high_cut_hz")}
+        for name, value in asked.items():
+            if made["preprocess"][name] != value:
+                raise UserError(
+                    f"{there}: packed with preprocess.{name} {made['preprocess'][name]:g}, this run's is {value:g}"
+                )
+    other = [name for name, value in json.loads(json.dumps(right)).items() if kept[name] != value]
+    if other:
+        raise UserError(f"{there}: its samples are of another survey; what differs is {', '.join(other)}")
+    shape, least = store.models.shape[1:], coarse_shape(config.survey, config.train.spacing_m)
+    if min(have - need for have, need in zip(shape, least, strict=True)) < 0:
+        raise UserError(
+            f"{there}: its models have {shape[0]} x {shape[1]} cells, the loss needs {least[0]} x {least[1]}; "
+            "right is a larger train.spacing_m"
+        )
+
+
+def _is(folder: Path, store: Store) -> bool:
+    """Whether ``folder`` holds the same samples already, whole."""
+    try:
+        return open_whole(folder, store.survey).fingerprint == store.fingerprint
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _link(source: str, to: str) -> str:
+    try:
+        os.link(source, to)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copy2(source, to)
+    return to

@@ -47,7 +47,7 @@ def _free(config: Config) -> set[str]:
     """``MAY_CHANGE``, but for what this run's samples, the background that whitening subtracts, or the gathers of bases
     are made with.
     """
-    free, simulated = {*MAY_CHANGE}, config.data.source != "folders"
+    free, simulated = {*MAY_CHANGE}, config.data.source in ("simulated", "mixed")
     if simulated or config.preprocess.whiten or simulated_for(config):
         free -= {"simulator"}
     return free - {"simulate"} | {"simulate.test_count", "simulate.workers"} if simulated else free
