@@ -1,6 +1,7 @@
 """``python -m jax_inversion.infer``: predict the velocity models of a test set and write the submission."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from .cli import DoorParser, front_door
 from .data.folders import Sample
 from .files import check_writable
-from .inference.intervals import calibrated, check_level, write_bounds
+from .inference.intervals import calibrated, check_level, with_others, write_bounds
 from .inference.predictor import Predictor
 from .inference.submission import bounds_paths, quality_path, read_submission, spread_path
 from .inference.submit import provenance, submit, test_samples
@@ -47,12 +48,14 @@ def infer(
     for path in [spread_path(out)] * uncertainty + [*bounds_paths(out)] * (intervals is not None):
         check_writable(path)
     samples = test_samples(predictor, data)
-    factors = None if intervals is None else calibrated(predictor, intervals)
+    known = None
+    if intervals is not None:
+        known = with_others(partial(calibrated, predictor), intervals, predictor.config.infer.intervals)
     ordinary = quality.usual(predictor) if qc else None
     made_from = provenance(predictor, samples)
     submit(predictor, samples, out, made_from, uncertainty=uncertainty)
-    if factors is not None and intervals is not None:
-        write_bounds(out, factors, intervals, predictor.survey, made_from)
+    if known is not None and intervals is not None:
+        write_bounds(out, known, intervals, predictor.survey, made_from)
     if ordinary is not None:
         control(predictor, samples, out, out.with_name(f"{out.stem}_qc"), ordinary)
     return out

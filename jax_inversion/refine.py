@@ -1,6 +1,7 @@
 """``python -m jax_inversion.refine``: predict a test set and let the wave equation correct the predictions."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from .cli import DoorParser, front_door
 from .errors import UserError
 from .files import check_writable
-from .inference.intervals import check_level, chosen, write_bounds
+from .inference.intervals import check_level, chosen, with_others, write_bounds
 from .inference.predictor import Predictor
 from .inference.submission import bounds_paths, spread_path
 from .inference.submit import test_samples
@@ -45,11 +46,12 @@ def refine(
     samples = test_samples(predictor, data)
     budget_s = np.inf if budget_minutes is None else 60 * budget_minutes
     with run.lock():
-        known = None if intervals is None else calibration.table(predictor)
+        table = None if intervals is None else calibration.table(predictor)
         refine_submission(predictor, samples, out, budget_s)
-    if known is not None and intervals is not None:
-        factors = chosen(known, intervals, str(predictor.restored.path))
-        write_bounds(out, factors, intervals, predictor.survey, made_from(predictor, samples))
+    if table is not None and intervals is not None:
+        find = partial(chosen, table, where=str(predictor.restored.path))
+        known = with_others(find, intervals, predictor.config.infer.intervals)
+        write_bounds(out, known, intervals, predictor.survey, made_from(predictor, samples))
     return out
 
 

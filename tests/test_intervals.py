@@ -1,12 +1,15 @@
 """Intervals: what calibration promises on samples that it never saw, the files, and their score."""
 
+import json
+from functools import partial
+
 import numpy as np
 import pytest
 
 from jax_inversion import infer
 from jax_inversion.data.folders import MODEL_FILE
 from jax_inversion.errors import UserError
-from jax_inversion.inference.intervals import bounds, chosen, factors, table, write_bounds
+from jax_inversion.inference.intervals import bounds, chosen, factors, table, with_others, write_bounds
 from jax_inversion.inference.scores import interval_scores, interval_text
 from jax_inversion.inference.stored import Stored
 from jax_inversion.inference.submission import SubmissionWriter, bounds_paths, read_submission, spread_path
@@ -39,7 +42,7 @@ def test_samples_that_were_not_calibrated_on_are_covered_at_every_depth(level):
     found = scored(drawn(200, 1), level)
     assert found["coverage"] == pytest.approx(level, abs=0.02)
     assert all(band["coverage"] == pytest.approx(level, abs=0.05) for band in found["bands"])
-    assert f"intervals of {100 * level:g} %" in interval_text(found) and found["score"] > found["width"] > 0
+    assert f"intervals of {100 * level:g} %" in interval_text([found]) and found["score"] > found["width"] > 0
 
 
 def test_few_samples_are_covered_as_often_as_many():
@@ -74,7 +77,9 @@ def test_bounds_lie_beside_their_submission_and_are_scored(tmp_path, capsys):
         with SubmissionWriter(path, {"checkpoint": 1}) as writer:
             for k, field in enumerate(fields):
                 writer.write(f"s{k}", field)
-    write_bounds(out, factors(drawn(50, 0), 0.8), 0.8, SURVEY, {"checkpoint": 1})
+    known = with_others(partial(factors, drawn(50, 0)), 0.8, (0.5, 0.8, 0.999))
+    assert list(known) == [0.5, 0.8]  # so few samples cannot promise the third
+    write_bounds(out, known, 0.8, SURVEY, {"checkpoint": 1})
     lower, upper = bounds_paths(out)
     with read_submission(out) as models, read_submission(lower) as low, read_submission(upper) as high:
         for name in models.ids:
@@ -84,7 +89,11 @@ def test_bounds_lie_beside_their_submission_and_are_scored(tmp_path, capsys):
         (tmp_path / "truth" / f"s{k}").mkdir(parents=True)
         np.save(tmp_path / "truth" / f"s{k}" / MODEL_FILE, np.asarray(truth, np.float64))
     arguments = ["--truth", str(tmp_path / "truth"), "--submission", str(out), "--intervals"]
-    assert score_main(arguments) == 0 and "intervals of 80 %" in capsys.readouterr().out
+    assert score_main([*arguments, "--json", str(tmp_path / "scores.json")]) == 0
+    half, most = json.loads((tmp_path / "scores.json").read_text())["intervals"]
+    assert (half["level"], most["level"]) == (0.5, 0.8) and half["width"] < most["width"]
+    said = capsys.readouterr().out
+    assert "intervals of 80 %" in said and "within intervals of 50, 80 % by depth, +- over samples" in said
     with SubmissionWriter(out, {"checkpoint": 2}) as writer:
         for k, field in enumerate(stored.models):
             writer.write(f"s{k}", field)

@@ -9,8 +9,8 @@ by which few samples would promise too much (benchmarks/README.md, "Intervals").
 """
 
 import bisect
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,15 @@ def chosen(known: Table, level: float, where: str) -> Factors:
     return known["factors"][enough[0]]
 
 
+def with_others(find: Callable[[float], Factors], level: float, others: Iterable[float]) -> dict[float, Factors]:
+    """The factors of ``level``, and of ``others`` where ``find`` has them: intervals are scored at these too."""
+    found = {level: find(level)}
+    for other in others:
+        with suppress(UserError):  # what so few samples cannot promise was not asked for
+            found[other] = find(other)
+    return dict(sorted(found.items()))
+
+
 @lru_cache(maxsize=2)  # of predictors, which are asked again and again
 def _validated(predictor: Predictor) -> Stored:
     samples = stored_samples(predictor)
@@ -104,15 +113,19 @@ def relative(spread: np.ndarray, model: np.ndarray) -> np.ndarray:
     return np.maximum(spread / model, LEAST)
 
 
-def write_bounds(out: Path, found: Factors, level: float, survey: Survey, made_from: Mapping[str, Any]) -> None:
-    """The lower and upper models of the submission ``out``, whose spread lies beside it."""
-    made = {**made_from, "level": level}
+def write_bounds(
+    out: Path, known: Mapping[float, Factors], level: float, survey: Survey, made_from: Mapping[str, Any]
+) -> None:
+    """The lower and upper models of the submission ``out``, whose spread lies beside it. Of the other levels that are
+    ``known`` they have the factors, which is enough to score them.
+    """
+    made = {**made_from, "level": level, "factors": {str(each): list(map(float, known[each])) for each in known}}
     with ExitStack() as stack:
         models, spreads = (stack.enter_context(read_submission(path)) for path in (out, spread_path(out)))
         writers = [stack.enter_context(SubmissionWriter(path, made)) for path in bounds_paths(out)]
         for sample_id in models.ids:
             model, spread = (each.read(sample_id, survey.model_shape) for each in (models, spreads))
-            for writer, bound in zip(writers, bounds(model, spread, found, survey), strict=True):
+            for writer, bound in zip(writers, bounds(model, spread, known[level], survey), strict=True):
                 writer.write(sample_id, bound)
 
 

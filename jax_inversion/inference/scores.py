@@ -110,16 +110,24 @@ def interval_scores(
     }
 
 
-def interval_text(found: Mapping[str, Any]) -> str:
-    """The same as lines for a terminal."""
-    error = "" if found["error"] is None else f" +- {100 * found['error']:.1f} over samples"
-    return "\n".join(
-        [
-            f"intervals of {100 * found['level']:g} %: {100 * found['coverage']:.1f} %{error} of the cells lie within; "
-            f"mean width {found['width']:.3f} km/s, interval score {found['score']:.3f} km/s",
-            *(f"  {b['from_m']:6.0f} to {b['to_m']:6.0f} m {100 * b['coverage']:6.1f} %" for b in found["bands"]),
-        ]
-    )
+def interval_text(levels: Sequence[Mapping[str, Any]]) -> str:
+    """``interval_scores`` of several levels as lines for a terminal."""
+    lines = [
+        f"intervals of {100 * found['level']:g} %: {_share(found)} of the cells lie within; "
+        f"mean width {found['width']:.3f} km/s, interval score {found['score']:.3f} km/s"
+        for found in levels
+    ]
+    names = ", ".join(f"{100 * found['level']:g}" for found in levels)
+    lines.append(f"within intervals of {names} % by depth, +- over samples")
+    for bands in zip(*(found["bands"] for found in levels), strict=True):
+        shares = "   ".join(f"{_share(band):>14}" for band in bands)
+        lines.append(f"  {bands[0]['from_m']:6.0f} to {bands[0]['to_m']:6.0f} m {shares}")
+    return "\n".join(lines)
+
+
+def _share(covered: Mapping[str, Any]) -> str:
+    error = "" if covered["error"] is None else f" +- {100 * covered['error']:.1f}"
+    return f"{100 * covered['coverage']:.1f}{error} %"
 
 
 def text(scores: dict[str, Any]) -> str:

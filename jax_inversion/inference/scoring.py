@@ -64,8 +64,9 @@ def score(truth: Truth, submission: Path | str) -> dict[str, Any]:
     return scores | ({"misfit": misfit_against_error(known, scores["per_sample"])} if known else {})
 
 
-def score_intervals(truth: Truth, submission: Path | str) -> dict[str, Any]:
-    """``scores.interval_scores`` of the lower and upper models beside a submission.
+def score_intervals(truth: Truth, submission: Path | str) -> list[dict[str, Any]]:
+    """``scores.interval_scores`` of the lower and upper models beside a submission, and of the other levels whose
+    factors they have; in order of level.
 
     ``UserError`` where there are none, or they were made of another prediction.
     """
@@ -74,8 +75,8 @@ def score_intervals(truth: Truth, submission: Path | str) -> dict[str, Any]:
         raise UserError(f"{submission}: no {lower.name} and {upper.name} beside it; infer --intervals 0.9 writes them")
     with read_submission(submission) as own, read_submission(lower) as low, read_submission(upper) as high:
         made = dict(low.made_from or {})
-        level = made.pop("level", None)
-        if level is None or made != own.made_from or low.made_from != high.made_from:
+        level, factors = made.pop("level", None), made.pop("factors", None)
+        if level is None or factors is None or made != own.made_from or low.made_from != high.made_from:
             raise UserError(f"{lower}: bounds of another prediction than {submission}; predict with --intervals again")
         low.check_ids([sample.id for sample in truth.samples])
         shape = truth.survey.model_shape
@@ -83,7 +84,9 @@ def score_intervals(truth: Truth, submission: Path | str) -> dict[str, Any]:
             (read_velocity(sample, truth.survey), low.read(sample.id, shape), high.read(sample.id, shape))
             for sample in truth.samples
         )
-        return interval_scores(triples, level, truth.survey)
+        written = interval_scores(triples, level, truth.survey)
+    others = {float(each): np.array(found) for each, found in factors.items() if float(each) != level}
+    return sorted([written, *cover(truth, submission, others)], key=lambda found: found["level"])
 
 
 def cover(truth: Truth, submission: Path | str, known: Mapping[float, Factors]) -> list[dict[str, Any]]:
