@@ -32,7 +32,7 @@ from jax_inversion.train import open_store
 from jax_inversion.training.base import base_input
 from jax_inversion.training.samples import coarse_shape
 
-FLOORS = (0.01, 0.03, 0.1)
+FLOORS = (0.01, 0.03, 0.1, "auto")
 CELLS_M = 5.0
 
 
@@ -64,8 +64,8 @@ def main() -> None:
     alone = dataclasses.replace(config, ensemble=EnsembleConfig(1))  # no base of other groups need be fitted
     for floor in FLOORS:
         changed = dataclasses.replace(alone, preprocess=dataclasses.replace(config.preprocess, whiten_floor=floor))
-        row(f"kernel regression, floor {floor:g}", kernel(changed, store, shape))
-        row(f"kernel regression, floor {floor:g}, trained with noise", kernel(changed, noisy, shape))
+        row(f"kernel regression, floor {floor}", kernel(changed, store, shape))
+        row(f"kernel regression, floor {floor}, trained with noise", kernel(changed, noisy, shape))
 
 
 def by_batches(predictor: Predictor, gathers: np.ndarray) -> np.ndarray:

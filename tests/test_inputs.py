@@ -42,6 +42,12 @@ def test_a_known_wavelet_needs_no_estimate_where_no_background_is_known():
     assert np.abs(known(GATHERS) - inputs.fit(WHITE, TINY, 1.0, GATHERS, None)(GATHERS)).max() > 0.1
 
 
+def test_an_unknown_wavelet_is_estimated_where_the_background_is_known():
+    median = np.median(GATHERS, axis=0)
+    estimated = inputs.fit(dataclasses.replace(WHITE, whiten_spectrum="estimated"), TINY, 1.0, GATHERS, median)
+    np.testing.assert_array_equal(estimated(GATHERS), inputs.fit(WHITE, TINY, 1.0, GATHERS, None)(GATHERS))
+
+
 def test_settings_that_can_not_act_are_refused():
     with pytest.raises(UserError, match="has no effect on whitened gathers"):
         PreprocessConfig(whiten=True, scaling="trace")

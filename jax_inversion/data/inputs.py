@@ -75,8 +75,8 @@ def fit(
     """Learn what the settings leave to training ``gathers`` (sample, shot, time, receiver), decimated; some will do.
 
     ``background`` (shot, time, receiver) is the response without a section; None where nobody knows it: then it is the
-    median of the gathers, and the wavelet's spectrum is estimated from their direct wave, unless it is said to be the
-    survey's Ricker.
+    median of the gathers, and the wavelet's spectrum is estimated from their direct wave, unless the settings say which
+    it is.
     """
     if not settings.whiten:
         return Inputs(settings, survey, std)
@@ -84,11 +84,10 @@ def fit(
         raise UserError(
             f"preprocess.whiten takes at most {_LONGEST} samples a trace, here are {survey.nt}; raise its dt_s"
         )
-    spectrum = None
+    estimated = {"auto": background is None, "ricker": False, "estimated": True}[settings.whiten_spectrum]
+    spectrum = whiten.estimate_spectrum(gathers, survey) if estimated else None
     if background is None:
         background = np.median(gathers, axis=0)
-        if settings.whiten_spectrum == "auto":
-            spectrum = whiten.estimate_spectrum(gathers, survey)
     options = whiten.WhitenSettings(settings.whiten_floor, settings.low_pass_hz, settings.gain_power)
     return Inputs(settings, survey, std, whiten.fit(gathers, survey, background, options, spectrum))
 

@@ -36,8 +36,9 @@ class PreprocessConfig:
     whiten: bool = False  # the background's response subtracted, the spectrum levelled, one scale for all: whiten.py
     whiten_floor: Positive | Literal["auto"] = 0.03  # of the spectrum's peak: the least that is divided by
     low_pass_hz: Positive = 25.0  # of whitened gathers
-    # The wavelet's, to divide by. auto: the survey's Ricker where the background is known, else estimated from the data
-    whiten_spectrum: Literal["auto", "ricker"] = "auto"
+    # The wavelet's, to divide by: the survey's Ricker, or estimated from the direct wave in the data. auto: the first
+    # where the background is known, else the second
+    whiten_spectrum: Literal["auto", "ricker", "estimated"] = "auto"
 
     def __post_init__(self) -> None:
         if self.whiten and self.scaling != "global":
