@@ -82,6 +82,21 @@ class Cloud:
             *words, root=self.root, cwd=REPO, quiet=True, env=self.env, vol_env="SPEED_VOL", **options
         )
 
+    def fill(self, folder: str = "", train: int = 12) -> None:
+        """Below ``folder`` of the volume: ``train`` samples in train/, 4 in test/, whose models are in truth/."""
+        rng, place = np.random.default_rng(0), self.volume / folder
+        for k in range(train + 4):
+            velocity = np.full(SURVEY.model_shape, 1.5)
+            velocity[:, rng.integers(4, 16) :] = rng.uniform(2.0, 4.0)
+            gathers = 0.01 * rng.standard_normal(SURVEY.gathers_shape)
+            if k < train:
+                write_sample(place / "train", f"sample{k:02d}", SURVEY, gathers, velocity)
+            else:
+                made = write_sample(place / "test", f"sample{k:02d}", SURVEY, gathers, None)
+                truth = place / "truth" / made.name
+                truth.mkdir(parents=True)
+                np.save(truth / MODEL_FILE, velocity)
+
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -93,24 +108,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cloud(local_modal: ModuleType, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
     """An account whose volume has train/, test/ and truth/ of a few samples."""
     cloud = Cloud(local_modal, tmp_path_factory.mktemp("cloud"), cache)
-    fill(cloud.volume)
+    cloud.fill()
     return cloud
-
-
-def fill(volume: Path) -> None:
-    """12 samples in train/, 4 in test/, whose models are in truth/."""
-    rng = np.random.default_rng(0)
-    for k in range(16):
-        velocity = np.full(SURVEY.model_shape, 1.5)
-        velocity[:, rng.integers(4, 16) :] = rng.uniform(2.0, 4.0)
-        gathers = 0.01 * rng.standard_normal(SURVEY.gathers_shape)
-        if k < 12:
-            write_sample(volume / "train", f"sample{k:02d}", SURVEY, gathers, velocity)
-        else:
-            folder = write_sample(volume / "test", f"sample{k:02d}", SURVEY, gathers, None)
-            truth = volume / "truth" / folder.name
-            truth.mkdir(parents=True)
-            np.save(truth / MODEL_FILE, velocity)
 
 
 @pytest.fixture

@@ -124,6 +124,21 @@ def test_parts_predicted_side_by_side_are_the_submission_of_one(cloud, piped):
     assert "MAPE by depth" in scores
 
 
+def test_predictions_are_refined_in_parts_side_by_side(cloud):
+    cloud.fill("more", train=28)  # enough to learn a prior from
+    server, [(trained, said), (code, output)] = cloud.run(
+        "run modal_jobs.py::train --config tiny.toml --run also --data more --overrides train.epochs=1",
+        "run modal_jobs.py::refine --run also --data more --chunk 2 --overrides refine.products=4",
+    )
+    assert (trained, code) == (0, 0), said + output
+    parts = [status for name, _, _, status in server.attempts if name == "refine_chunk"]
+    assert parts == ["SUCCESS"] * 2
+    assert re.search(r"\d of 4 models refined; 2 parts merged and checked", output)
+    (refined,) = (cloud.volume / "results/also").glob("submission_*_refined.npz")
+    tests = [f"sample{k}" for k in range(28, 32)]
+    check_submission(refined, tests, configs.load(cloud.volume / "tiny.toml").survey)
+
+
 def test_resume_and_finish_insist_on_what_they_go_on_with(cloud, piped):
     _, [(code, output), (resumed, there), (finished, complaint)] = cloud.run(
         "run modal_jobs.py::resume --run dmeo",
