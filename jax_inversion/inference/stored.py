@@ -21,7 +21,6 @@ from .predict import make_predict
 from .predictor import Predictor
 
 _FINEST_M = 5.0  # cells that are predicted on
-_BATCH = 16
 
 
 class Stored(NamedTuple):
@@ -61,12 +60,13 @@ def predict_stored(predictor: Predictor, samples: Samples, rows: np.ndarray, wha
     base = fit_base(config, samples, Run(predictor.restored.run).base).grids if fitted else {}
     shape = coarse_shape(store.survey, max(_FINEST_M, config.train.spacing_m))
     settings = dataclasses.replace(config.infer, noise_copies=0, noise_level=0.0)
+    size = config.infer.batch_size
     predict = make_predict(groups(config, store.survey, shape), predictor.inputs, settings)
     variables, key, found = jax.device_put(predictor.restored.variables), jax.random.key(0), []
     with Progress(len(rows), what) as progress:
-        for k in range(0, len(rows), _BATCH):
-            batch = rows[k : k + _BATCH]
-            filled = np.concatenate([batch, np.repeat(batch[-1:], _BATCH - len(batch))])  # so that one program does
+        for k in range(0, len(rows), size):
+            batch = rows[k : k + size]
+            filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch))])  # so that one program does
             found_before = {name: grids[filled] for name, grids in base.items()}
             bases = predictor.starts(found_before) if fitted else predictor.bases(store.gathers[filled])
             bases = {name: start.on(shape) for name, start in bases.items()}
