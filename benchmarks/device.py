@@ -1,118 +1,57 @@
 """What an accelerator does with the package's programs: right results first, then time and its share of the peak.
 
-    python -m benchmarks.device                      # on a card: everything; a table in Markdown
-    python -m benchmarks.device --presets quickstart --batches 1,4 --steps 3      # small, as on a CPU
+    python -m benchmarks.device                 # on a card: everything; a table in Markdown
+    python -m benchmarks.device check           # one step of check, train, infer and simulate; or several
+    python -m benchmarks.device --presets quickstart --batches 1 --steps 1 --samples 24 --tests 2    # as on a CPU
 
-Steps and simulations are timed on random numbers, whose values decide nothing; medians, compilation apart.
+Training steps are timed on random numbers, whose values decide nothing; medians, compilation apart. What fails is named
+in the table and on standard error, the rest is measured all the same, and the status says so.
 """
 
 import argparse
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from inspect import signature
+import traceback
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from benchmarks.card import REPO, Row, agreement, median_s, peak, percent, simulation
 from benchmarks.step import Step
-from jax_inversion import backgrounds, geology
 from jax_inversion import config as configs
+from jax_inversion.config import Config
 from jax_inversion.inference.predict import make_predict
-from jax_inversion.physics import SimulatorConfig, simulate
-from jax_inversion.physics.plan import Plan
-from jax_inversion.physics.simulate import prepare
-from jax_inversion.survey import CHALLENGE
+from jax_inversion.models import convolution
+from jax_inversion.simulate import simulate
+from jax_inversion.train import train
 from jax_inversion.training.assembly import groups
+from jax_inversion.training.state import TrainState
 
-# Peak of dense products in TFLOP/s (TF32) and of memory in TB/s, from the makers' data sheets.
-PEAKS = {"H200": (494, 4.8), "H100": (494, 3.35), "A100": (156, 2.0), "L40S": (183, 0.864), "A10": (62, 0.6)}
-FIELDS = 4  # float32 numbers that a cell update reads and writes: two fields, the slowness, the new field
-TEST_SAMPLES = 150
-
-Row = tuple[str, str]
-
-
-def median_s(call: Callable[[], Any], times: int) -> float:
-    jax.block_until_ready(call())
-    seconds = []
-    for _ in range(times):
-        begun = time.monotonic()
-        jax.block_until_ready(call())
-        seconds.append(time.monotonic() - begun)
-    return statistics.median(seconds)
+MEMBERS = 3
+# Ways of running members of one network: whether each is a group, and what convolves on a card (a CPU has products).
+AS_IT_IS, GROUPED, APART = "side by side, as it is", "side by side, convolutions grouped", "each a group of its own"
+WAYS = {
+    AS_IT_IS: (False, convolution.convolution),  # whose convolutions are each member's own
+    GROUPED: (False, convolution._library),
+    APART: (True, convolution.convolution),
+}
 
 
-def peaks() -> tuple[float, float]:
-    kind = jax.devices()[0].device_kind
-    return next((peak for name, peak in PEAKS.items() if name in kind), (float("nan"), float("nan")))
-
-
-def models(count: int) -> jax.Array:
-    return jax.vmap(lambda key: geology.draw(key, CHALLENGE))(jax.random.split(jax.random.key(0), count))
-
-
-def plan_of(spacing_m: float) -> Plan:
-    """How ``simulate`` would do it."""
-    given = signature(simulate).parameters.items()
-    how = {name: option.default for name, option in given if option.kind is option.KEYWORD_ONLY}
-    how["spacing_m"], step_s = spacing_m, how.pop("step_s")
-    return prepare(models(1)[0], CHALLENGE.with_interval(0.004), given_step_s=step_s, **how).plan
-
-
-def agreement() -> Iterator[Row]:
-    """The simulator here against the same program on this machine's CPU."""
-    if jax.default_backend() == "cpu":
-        return
-    survey, simulator = CHALLENGE.with_interval(0.004), SimulatorConfig(spacing_m=10.0)
-    velocity = np.asarray(models(1)[0])
-    here = np.asarray(simulate(velocity, survey, **backgrounds.options(survey, simulator)))
-    with tempfile.TemporaryDirectory() as folder:
-        np.save(f"{folder}/v.npy", velocity)
-        code = (
-            "import sys, numpy as np; from jax_inversion import backgrounds; from jax_inversion.physics import *;"
-            "from jax_inversion.survey import CHALLENGE as c; s = c.with_interval(0.004);"
-            "o = backgrounds.options(s, SimulatorConfig(spacing_m=10.0)); f = sys.argv[1];"
-            "np.save(f + '/g.npy', simulate(np.load(f + '/v.npy'), s, **o))"
-        )
-        environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[1])}
-        subprocess.run([sys.executable, "-c", code, folder], check=True, env=environment)
-        there = np.load(f"{folder}/g.npy")
-    off = abs(here - there).max() / abs(there).max()
-    yield "largest difference from the CPU, of the largest amplitude", f"{off:.1e}"
-
-
-def simulation(batches: list[int], times: int) -> Iterator[Row]:
-    survey = CHALLENGE.with_interval(0.004)
-    for spacing_m in (5.0, 10.0):
-        simulator = SimulatorConfig(spacing_m=spacing_m)
-        options = backgrounds.options(survey, simulator)
-        one = jax.jit(lambda velocity, options=options: simulate(velocity, survey, **options))
-        plan = plan_of(spacing_m)
-        cells = plan.steps * float(np.prod(plan.grid.shape)) * survey.shots
-        for count in batches:
-            seconds = median_s(lambda count=count, one=one: one(models(count)), times)
-            share = cells * count / seconds * FIELDS * 4 / 1e12 / peaks()[1]
-            yield (
-                f"simulating, {spacing_m:g} m cells, {count} at once",
-                f"{count / seconds:.1f} samples/s, {cells * count / seconds / 1e9:.1f} G updates/s (every cell "
-                f"counted), {100 * share:.0f} % of the memory's rate",
-            )
-
-
-def training(preset: str, times: int) -> Iterator[Row]:
-    ready = Step.of(configs.load(preset))
-    config, parts, placed, state = ready.config, ready.parts, ready.placed(), ready.state()
-    members, size = config.total_members, config.train.batch_size
+def timed(ready: Step, times: int) -> tuple[str, TrainState]:
+    """A training step's figures, and the state that it leaves."""
+    config, spread, state, placed = ready.config, ready.parts.spread, ready.state(), ready.placed()
     begun = time.monotonic()
-    compiled = parts.step.lower(state, placed).compile()
-    compiling = time.monotonic() - begun
+    lowered = ready.parts.step.lower(state, placed)
+    compiled = lowered.compile()
+    compiling_s = time.monotonic() - begun
     held = [state]
 
     def step() -> Any:
@@ -120,37 +59,139 @@ def training(preset: str, times: int) -> Iterator[Row]:
         return metrics
 
     seconds = median_s(step, times)
-    cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
-    flops = cost.get("flops", float("nan"))
-    yield (
-        f"training step of `{preset}`, {members} members, batches of {size}, {parts.spread}",
-        f"{1e3 * seconds:.0f} ms, {members * size / seconds:.0f} samples/s, {flops / seconds / 1e12:.2f} TFLOP/s "
-        f"({100 * flops / seconds / 1e12 / peaks()[0]:.0f} % of the peak), {memory.temp_size_in_bytes / 2**30:.2f} "
-        f"GiB, compiled in {compiling:.0f} s",
-    )
+    said = [f"{1e3 * seconds:.0f} ms", f"{config.total_members * config.train.batch_size / seconds:.0f} samples/s"]
+    if spread.is_one:  # of a program for several nobody says whose operations were counted
+        half = all(own.model.dtype == "bfloat16" for own in config.groups.values())
+        rate, most = flops(lowered, compiled) / seconds / 1e12, peak().bf16 if half else peak().tf32
+        said.append(f"{rate:.3g} TFLOP/s ({percent(rate / most)} of the {'bfloat16' if half else 'TF32'} peak)")
+    gib = compiled.memory_analysis().temp_size_in_bytes / 2**30
+    return ", ".join((*said, f"{gib:.2f} GiB", f"compiled in {compiling_s:.0f} s")), held[0]
+
+
+def on(ready: Step) -> str:
+    return "" if ready.parts.spread.is_one else f", {ready.parts.spread}"
+
+
+def flops(lowered: Any, compiled: Any) -> float:
+    """Of the program as it is written, where that can be had: the compiled one's count lacks calls of libraries."""
+    for program in (lowered, compiled):
+        try:
+            found = (program.cost_analysis() or {}).get("flops", 0.0)
+        except (jax.errors.JaxRuntimeError, NotImplementedError):
+            continue
+        if found > 0:
+            return found
+    return float("nan")
+
+
+def training(preset: str, times: int) -> Iterator[Row]:
+    """A preset's step, and its prediction."""
+    ready = Step.of(configs.load(preset))
+    config, size = ready.config, ready.config.train.batch_size
+    figures, state = timed(ready, times)
+    yield f"training step of `{preset}`, {config.total_members} members, batches of {size}{on(ready)}", figures
     predict = make_predict(groups(config, ready.inputs.survey), ready.inputs, config.infer)
     gathers, fine, key = jnp.asarray(ready.batch["gathers"][0]), ready.fine_bases(size), jax.random.key(0)
-    seconds = median_s(lambda: predict(held[0].variables, gathers, fine, key).mean, max(1, times // 2))
+    seconds = median_s(lambda: predict(state.variables, gathers, fine, key).mean, max(1, times // 2))
+    yield f"predicting with `{preset}`, without reading", f"{size / seconds:.1f} samples/s"
+
+
+def three(preset: str, apart: bool = False, *changes: str) -> Config:
+    """A preset with three members of its own network alone; ``apart``: each a group, which is computed by itself."""
+    values = configs.as_dict(configs.load(preset, changes))
+    own = {"members": 1, "group": [{"members": 1}] * (MEMBERS - 1)} if apart else {"members": MEMBERS, "group": []}
+    values["ensemble"] |= own
+    return configs.from_dict(values)
+
+
+def way(preset: str, how: str, devices: int, times: int) -> Iterator[Row]:
+    """Three members run in one of the ways, on the first ``devices``."""
+    apart, convolves = WAYS[how]
+    some = jax.local_devices()[:devices]
+    with patch.object(jax, "local_devices", lambda: some), patch.object(convolution, "convolution", convolves):
+        ready = Step.of(three(preset, apart))
+        figures, _ = timed(ready, times)
+    yield f"step of three members of `{preset}`, {how}{on(ready)}", figures
+
+
+def from_files_to_files(preset: str, samples: int, tests: int) -> Iterator[Row]:
+    """Three members by the front doors: test samples written, an epoch with its checkpoint, a submission."""
+    simulated = "--data.source=simulated", f"--simulate.train-count={samples}"
+    config = three(preset, False, *simulated, "--train.epochs=2", "--track.wandb=off")
+    with tempfile.TemporaryDirectory() as folder:
+        data, run = Path(folder) / "data", Path(folder) / "run"
+        begun = time.monotonic()
+        simulate(data / "test", tests, survey=config.survey, simulator=config.simulator, truth=False)
+        yield f"simulating and writing {tests} samples, compiling too", f"{time.monotonic() - begun:.1f} s"
+        saved: list[float] = []
+        train(config, None, run, on_checkpoint=lambda: saved.append(time.monotonic()))
+        yield (
+            f"epoch of {samples} samples of `{preset}`, three members: validation and checkpoint too",
+            f"{saved[-1] - saved[-2]:.1f} s from one checkpoint on the disk to the next",
+        )
+        command = [sys.executable, "-m", "jax_inversion.infer", "--ckpt", run, "--data", data]
+        kept = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
+        seconds = []
+        for name in ("first", "again"):
+            begun = time.monotonic()
+            out = ["--out", f"{folder}/{name}.npz"]
+            subprocess.run([*command, *out], check=True, cwd=REPO, env=os.environ | kept, stdout=sys.stderr)
+            seconds.append(time.monotonic() - begun)
+    ways = (1 + config.infer.mirror) * (1 + config.infer.noise_copies)
     yield (
-        f"predicting {TEST_SAMPLES} samples with `{preset}`, without reading",
-        f"{TEST_SAMPLES / size * seconds:.1f} s",
+        f"`infer` of {tests} written samples by three members of `{preset}`, {ways} ways each; the whole command",
+        f"{seconds[0]:.1f} s, again, with what was compiled kept, {seconds[1]:.1f} s",
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--presets", default="quickstart,workstation,challenge")
-    parser.add_argument("--batches", default="1,8,32,64")
-    parser.add_argument("--steps", type=int, default=20)
-    options = parser.parse_args()
-    device = jax.devices()[0]
-    print(f"{len(jax.devices())} x {device.device_kind} ({device.platform}), jax {jax.__version__}\n")
-    print("| what | measured |\n|---|---|")
-    rows = [agreement(), simulation([int(n) for n in options.batches.split(",")], max(1, options.steps // 4))]
-    for source in (*rows, *(training(preset, options.steps) for preset in options.presets.split(","))):
-        for what, measured in source:
+def sources(options: argparse.Namespace) -> dict[str, list[partial]]:
+    """By step what makes its rows, in the order in which they matter."""
+    presets, times = options.presets.split(","), options.steps
+    batches = [int(count) for count in options.batches.split(",")]
+    convolves = configs.load(presets[0]).model.name == "inversion"
+    ways = [partial(way, presets[0], how, 1, times) for how in WAYS if convolves or how != GROUPED]
+    if len(jax.local_devices()) >= MEMBERS:  # one on each
+        ways.append(partial(way, presets[0], AS_IT_IS, MEMBERS, times))
+    first, *others = (partial(training, preset, times) for preset in presets)
+    return {
+        "check": [partial(agreement)],
+        "train": [first, *ways, *others],
+        "infer": [partial(from_files_to_files, presets[0], options.samples, options.tests)],
+        "simulate": [partial(simulation, spacing_m, batches, max(1, times // 4)) for spacing_m in (5.0, 10.0)],
+    }
+
+
+def told(rows: partial) -> bool:
+    """Print a source's rows as they come; whether all came."""
+    try:
+        for what, measured in rows():
             print(f"| {what} | {measured} |", flush=True)
+    except Exception as error:  # of JAX, of a process, out of memory: all are news
+        traceback.print_exc()
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        print(f"| {' '.join(map(str, (rows.func.__name__, *rows.args)))} | failed: {reason} |", flush=True)
+        return False
+    return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("only", nargs="*", help="steps of check, train, infer and simulate (default: all)")
+    parser.add_argument("--presets", default="challenge,quickstart,workstation", help="the first has all rows")
+    parser.add_argument("--batches", default="1,8,32,64", help="models simulated at once")
+    parser.add_argument("--steps", type=int, default=20, help="that a median is taken of")
+    parser.add_argument("--samples", type=int, default=400, help="of the epoch, those that validate among them")
+    parser.add_argument("--tests", type=int, default=150, help="samples that are predicted")
+    options = parser.parse_args()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # other processes are measured beside this one
+    device, known = jax.devices()[0], sources(options)
+    if unknown := sorted({*options.only} - {*known}):
+        parser.error(f"{unknown[0]} is not one of {', '.join(known)}")
+    print(f"{len(jax.devices())} x {device.device_kind} ({device.platform}), jax {jax.__version__}\n")
+    print("| what | measured |\n|---|---|", flush=True)
+    wrong = [rows for step in options.only or known for rows in known[step] if not told(rows)]
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

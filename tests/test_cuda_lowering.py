@@ -1,4 +1,5 @@
-"""What XLA is given for a CUDA device, read without one: products whose digits count keep them there.
+"""What XLA is given for a CUDA device, read without one: products whose digits count keep them there, and a whole step
+of training has nothing that is slow there.
 
 A GPU rounds the factors of float32 products to TF32's three digits unless each is told not to.
 """
@@ -11,15 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from physics_tiny import TINY, model
+from tiny_run import SURVEY, tiny_config
 
 from jax_inversion import physics
 from jax_inversion.data import whiten
+from jax_inversion.data.inputs import Inputs
 from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.models import TraveltimeConfig
 from jax_inversion.models.convolution import convolve
 from jax_inversion.physics import SimulatorConfig
 from jax_inversion.refinement import solver
 from jax_inversion.refinement.objective import Observed, band
+from jax_inversion.training.assembly import assemble
 
 SIMULATOR = {"spacing_m": 20.0, "reference": None}
 VELOCITY = model()
@@ -33,6 +37,19 @@ def for_cuda(function, *arguments) -> str:
 
 def products(text: str) -> list[str]:
     return [line for line in text.splitlines() if "stablehlo.dot_general" in line or "stablehlo.convolution" in line]
+
+
+def convolutions(text: str) -> list[str]:
+    return [line for line in products(text) if "stablehlo.convolution" in line]
+
+
+def grouped(text: str) -> list[str]:
+    return [line for line in convolutions(text) if re.search(r"(feature|batch)_group_count = (?!1 )", line)]
+
+
+def leaving(text: str) -> list[str]:
+    """What hands over to Python or moves numbers between device and host."""
+    return re.findall(r"custom_call @\S*callback|stablehlo\.(?:send|recv|infeed|outfeed)\b", text)
 
 
 def refining():
@@ -89,12 +106,33 @@ def test_members_convolutions_are_not_grouped():
     def loss(kernels, x):
         return jnp.square(jax.vmap(convolve, in_axes=(None, 0))(x, kernels)).sum()
 
-    x, kernels = np.zeros((2, 8, 4, 3), np.float32), np.zeros((3, 5, 5, 3, 4), np.float32)
-    text = for_cuda(jax.grad(loss, argnums=(0, 1)), kernels, x)
-    assert text.count("stablehlo.convolution") >= 3 * 3 and "feature_group_count = 3" not in text
-    assert "batch_group_count = 3" not in text
+    def librarys(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    x, kernels = np.zeros((3, 2, 8, 4, 3), np.float32), np.zeros((3, 5, 5, 3, 4), np.float32)
+    ours = for_cuda(jax.grad(loss, argnums=(0, 1)), kernels, x[0])
+    assert len(convolutions(ours)) >= 3 * 3 and not grouped(ours)
+    assert grouped(for_cuda(jax.vmap(librarys), x, kernels))  # what would be
+
+
+def test_a_whole_step_of_training_has_nothing_that_is_slow_there():
+    """Of an ensemble made as the challenge preset's, augmentation, both optimisers and averages among it."""
+    own = {"name": "traveltime", "columns": 4, "width": 8, "heads": 2, "layers": 1, "dtype": "bfloat16"}
+    config = tiny_config(
+        model={"dtype": "bfloat16", "remat": True},
+        augment={"shift_s": 4e-3},
+        ensemble={"members": 2, "group": [{"members": 1, "model": own, "train": {"optimiser": "muon"}}]},
+    )
+    survey = SURVEY.with_interval(4e-3)
+    parts = assemble(config, Inputs(config.preprocess, survey, 0.01), 40, devices=jax.local_devices()[:1])
+    shapes = {"gathers": (3, 2, *survey.gathers_shape), "velocity": (3, 2, *survey.model_shape)}
+    batch = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    text = for_cuda(parts.step, jax.eval_shape(parts.initial), batch)
+    # each member's convolution, and both parts of its gradient
+    assert len(convolutions(text)) >= 2 * 3 and not grouped(text)
+    assert not leaving(text) and not re.search(r"[<x]f64>", text)
 
 
 def test_nothing_leaves_the_device_on_its_way():
-    text = for_cuda(*CASES["gradient"]) + for_cuda(*CASES["refining"])
-    assert not re.findall(r"custom_call @(?!Sharding|\w*cu\w*)\S*callback\S*", text)
+    assert not leaving(for_cuda(*CASES["gradient"]) + for_cuda(*CASES["refining"]))
+    assert leaving(jax.jit(lambda x: jax.debug.callback(print, x)).lower(VELOCITY).as_text())
