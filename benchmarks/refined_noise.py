@@ -1,6 +1,6 @@
 """What refining does for gathers with noise: MAPE before and after, as Markdown.
 
-    python benchmarks/refined_noise.py --ckpt pretrained --data DIR --count 8
+    python benchmarks/refined_noise.py --ckpt pretrained --data DIR --count 6
 
 Noise as in ``noisy.py``, of 3 and 10 %, in what the networks see and what is refined alike.
 """
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ckpt", required=True)
     parser.add_argument("--data", type=Path, required=True, help="samples with their velocity models")
-    parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--count", type=int, default=6)
     options, overrides = parser.parse_known_args()
     predictor = jax_inversion.load(options.ckpt, overrides)
     samples = find_samples(options.data, None, predictor.survey)[: options.count]
