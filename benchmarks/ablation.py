@@ -34,7 +34,7 @@ from jax_inversion.runs import Run
 from jax_inversion.sections import EnsembleConfig
 from jax_inversion.simulation import simulated_store
 from jax_inversion.train import open_store
-from jax_inversion.training.base import corrected, predicted
+from jax_inversion.training.base import corrected, fit_inputs, predicted
 from jax_inversion.training.loop import Training
 from jax_inversion.training.samples import BASE, BASE_GATHERS
 from jax_inversion.training.validation import validate
@@ -47,6 +47,9 @@ ROWS: dict[str, str | type[variants.Variant]] = {  # settings, or a network that
     "seed-1": "--train.seed 1",
     "seed-2": "--train.seed 2",
     "arcsinh": "--preprocess.whiten false --preprocess.arcsinh 10",  # of the network alone: the regression's stays
+    "arcsinh-seed-1": "--preprocess.whiten false --preprocess.arcsinh 10 --train.seed 1",
+    "arcsinh-no-base": "--preprocess.whiten false --preprocess.arcsinh 10 --base.regression none",
+    "low-pass-45": "--preprocess.low-pass-hz 45",
     "no-moveout": variants.VerticalConfig,
     "depth-head": variants.InDepthConfig,
     "adamw-1e-3": "--train.optimiser adamw --train.learning-rate 1e-3",
@@ -98,7 +101,9 @@ class Shared:
         """Train and judge a row; ``Diverged`` if it does not converge."""
         run = self.out / "rows" / name
         shutil.rmtree(run, ignore_errors=True)
-        base = dataclasses.replace(self.base, grids={base: self.base.grids[base] for base in corrected(config)})
+        seen = fit_inputs(config, self.samples)  # by the network, whatever the regression was fitted to
+        grids = {base: self.base.grids[base] for base in corrected(config)}
+        base = dataclasses.replace(self.base, grids=grids, arrays={**self.base.arrays, **seen.arrays})
 
         def gathers_of(_name: str, grids: np.ndarray, *_: Any) -> Any:
             return self.gathers("train", grids)
