@@ -19,6 +19,8 @@ from .arrays import AnyGathers, AnyVelocity
 from .errors import UserError
 from .files import read_toml
 
+FASTEST_KM_S = 20.0  # beyond, it is in another unit
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -46,8 +48,19 @@ class Survey:
                 raise UserError(f"survey.{name} is {getattr(self, name)!r}; it must be a positive number")
         if not self.v_min_km_s < self.v_max_km_s:
             raise UserError(f"survey.v_min_km_s {self.v_min_km_s} must be below survey.v_max_km_s {self.v_max_km_s}")
+        if not self.v_max_km_s <= FASTEST_KM_S:
+            raise UserError(f"survey.v_max_km_s is {self.v_max_km_s:g}; right is at most {FASTEST_KM_S:g}, in km/s")
         if not self.source_x_m or not self.receiver_x_m:
             raise UserError("survey.source_x_m and survey.receiver_x_m must name at least one position each")
+        bottom_m = (self.nz - 0.5) * self.spacing_m
+        for name in ("source_z_m", "receiver_z_m"):
+            if not -math.inf < getattr(self, name) <= bottom_m:  # above is the simulator's to judge: there is a margin
+                raise UserError(
+                    f"survey.{name} is {getattr(self, name):g}; right is within the section, 0 to {bottom_m:g}"
+                )
+        for name in ("source_x_m", "receiver_x_m"):
+            if odd := [x_m for x_m in getattr(self, name) if not math.isfinite(x_m)]:
+                raise UserError(f"survey.{name} has {odd[0]}; right are positions in m")
 
     @classmethod
     def load(cls, path: Path | str) -> "Survey":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import config as configs
-from . import training
+from . import geology, training
 from .cli import SECTIONS, DoorParser, front_door
 from .config import Config
 from .data.joined import join
@@ -19,6 +19,7 @@ from .files import save_array, write_aside
 from .runs import Run
 from .simulation import simulated_store
 from .training import model_file
+from .training.checkpoints import Restored
 from .training.preparation import SKIP_BAD, pack_store, share_store
 from .training.samples import coarse_shape
 
@@ -41,12 +42,14 @@ def train(
     place = Run(Path(run or Path("runs") / config.model.name))
     data = data or (Path(config.data.root) if config.data.root else None)
     with place.lock():
+        start = model_file.restore(config.train.start) if config.train.start else None
+        if start is not None:
+            _check_same_survey(config, start)
         store = open_store(config, data, place, hint)
         if data is not None:
             config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=str(data)))
         configs.save(config, place.config)
         samples = training.split(store, config.data.validation_fraction, config.data.split_seed)
-        start = model_file.restore(config.train.start) if config.train.start else None
         if start is not None:  # the unit of amplitude that its networks know
             samples = dataclasses.replace(samples, store=dataclasses.replace(store, std=start.std))
         base = training.fit_base(config, samples, place.base, start)
@@ -88,6 +91,17 @@ def started(spec: str, preset: Path | None, has_data: bool, overrides: Sequence[
     return configs.from_dict(configs.with_overrides(values, overrides), f"{spec} and the command line")
 
 
+def _check_same_survey(config: Config, start: Restored) -> None:
+    """``UserError`` where weights to start from know another survey, before samples are packed or simulated."""
+    right = config.survey.with_interval(config.preprocess.dt_s)
+    other = [field for field, value in start.survey.as_dict().items() if value != right.as_dict()[field]]
+    if other:
+        raise UserError(
+            f"{config.train.start}: its networks know another survey; what differs is {', '.join(other)}. "
+            "Give that survey, or train without --from"
+        )
+
+
 def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = SKIP_BAD) -> Store:
     """The packed training samples of a run: of the folders below ``data``, simulated as the config says, or
     both, or those that the run ``data`` has.
@@ -115,6 +129,7 @@ def _simulated(
     survey = config.survey.with_interval(config.preprocess.dt_s)
     shape, count = coarse_shape(config.survey, config.train.spacing_m), section.train_count
     how = {"geology": section.geology, "seed": section.seed, "simulator": config.simulator, "workers": section.workers}
+    geology.shares(section.geology)  # of an unknown one each worker would die by itself
     with run.lock():
         training.check_run(run.path, config)  # or the samples of a run that was begun would be replaced
         return simulated_store(folder, count, survey, shape, **how, first=number * count, tell=tell)

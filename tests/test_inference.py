@@ -213,7 +213,7 @@ def test_a_batch_holds_no_memory_of_its_neighbours(run, submission, tmp_path, ca
     assert "5 models of epoch 3" in caplog.text and "mean" in caplog.text and "s a sample" in caplog.text
 
 
-def test_arrays_are_predicted_as_the_front_door_predicts_folders(run, submission):
+def test_arrays_are_predicted_as_the_front_door_predicts_folders(run, submission, caplog):
     predictor = jax_inversion.load(run, ["--infer.batch-size", "2"])
     gathers = np.stack([read_gathers(Sample(name, run.parent / "data" / "test" / name), TINY) for name in IDS])
     found = predictor.predict(gathers)
@@ -233,9 +233,16 @@ def test_arrays_are_predicted_as_the_front_door_predicts_folders(run, submission
         (gathers[0, :1], "samples stacked"),
         (gathers[:, :, :-1], r"right is \(2, 101, 5\) \(shot, time, receiver\)"),
         (np.where(gathers[0] > 0, np.nan, 0), "values are NaN or infinite"),
+        (0 * gathers, "gathers of sample 0 are zero throughout"),
     ):
         with pytest.raises(UserError, match=words):
             predictor.predict(wrong)
+    louder = 20 * gathers[:2]
+    louder[1, 1] = 0
+    predictor.predict(louder)
+    assert caplog.text.count("that of training; its prediction means little") == 2
+    assert "gathers of sample 1: shot 2 is zero throughout" in caplog.text
+    assert len(repr(predictor)) < 10_000
     with pytest.raises(UserError, match="no packed samples"):
         predictor.predict(gathers[0], intervals=0.9)
 

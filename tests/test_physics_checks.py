@@ -119,7 +119,7 @@ def test_resampling_keeps_a_constant_replicates_edges_and_is_flat_in_the_band():
     np.testing.assert_allclose(z.sum(1), 1)
     assert x[0, 0] > 0.9 and x[-1, -1] > 0.9
     assert np.array_equal(Grid(TINY, CELL_M, 0, model_m=CELL_M).resampling[0].round(12), np.eye(TINY.nx))
-    fine = dataclasses.replace(TINY, nx=400, spacing_m=1.0)
+    fine = dataclasses.replace(TINY, nx=400, nz=400, spacing_m=1.0)
     inner = Grid(fine, 5.0, 0, model_m=1.0)
     for period_m, kept in ((50.0, 1.0), (25.0, 1.0), (20.0, 1.0), (6.5, 0.0)):
         wave = np.cos(2 * np.pi * np.arange(400) / period_m)

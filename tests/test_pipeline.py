@@ -237,6 +237,15 @@ def test_training_starts_from_a_model_file_and_goes_on(first, tmp_path, capsys, 
     assert "cannot go on with another" in capsys.readouterr().err
     assert train_main(["--data", "mine"]) == 2 and "--from CKPT" in capsys.readouterr().err
     wider = [*arguments, "--run", "runs/wider", "--model.width", "16"]
+    other = ["--from", "small.npz", "--config", str(PRESET), "--survey.peak-hz", "12", "--run", "runs/other"]
+    assert train_main([*other, "--data", "mine"]) == 2
+    assert (
+        "know another survey; what differs is peak_hz" in capsys.readouterr().err
+        and not Path("runs/other/store").exists()
+    )
+    unknown = ["--config", str(PRESET), "--run", "runs/x", "--data.source", "simulated", "--simulate.geology", "marin"]
+    assert train_main([*unknown, "--simulate.train-count", "2"]) == 2
+    assert "error: geology 'marin' is unknown; there are" in capsys.readouterr().err
     assert train_main(wider) == 2 and "small.npz: the checkpoint belongs to another model" in capsys.readouterr().err
 
 

@@ -31,6 +31,8 @@ from .postprocess import postprocess
 from .predict import Predict, Predicted, make_predict
 from .prediction import Prediction
 
+DOUBTFUL = 3.0  # times training's amplitudes, or that part of them: another gain
+
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 class Predictor:
     """``config`` is the checkpoint's, with the [infer] settings that were asked for."""
 
-    restored: Restored
+    restored: Restored = dataclasses.field(repr=False)
     config: Config
 
     @classmethod
@@ -83,6 +85,10 @@ class Predictor:
 
         factors = None if intervals is None else calibrated(self, intervals)
         seen = self.decimated(np.asarray(gathers))
+        for k, sample in enumerate(seen):
+            if not sample.any():
+                raise UserError(f"gathers of sample {k} are zero throughout; right are recorded amplitudes")
+            self._warn(sample, f"gathers of sample {k}")
         size, found = min(self.config.infer.batch_size, len(seen)), []
         for number, k in enumerate(range(0, len(seen), size)):
             some = seen[k : k + size]
@@ -180,8 +186,7 @@ class Predictor:
             section = self.config.preprocess
             raw = read_gathers(sample, self.survey)
             gathers = decimate(raw, self.survey.dt_s, section.dt_s, section.low_cut_hz, section.high_cut_hz)
-            if fault := amplitude_fault(rms(gathers), self.restored.std):
-                log.warning("sample %s: %s, that of training; its prediction means little", sample.id, fault)
+            self._warn(gathers, f"sample {sample.id}")
             return gathers
 
         batches = [samples[k : k + size] for k in range(0, len(samples), size)]
@@ -190,6 +195,13 @@ class Predictor:
             for batch, following in zip(batches, [*batches[1:], []], strict=True):
                 ready, ahead = ahead, [pool.submit(one, sample) for sample in following]
                 yield batch, np.stack([future.result() for future in ready])
+
+    def _warn(self, gathers: np.ndarray, name: str) -> None:
+        """Of one sample whose amplitudes cannot be meant, or that lacks a shot."""
+        if fault := amplitude_fault(rms(gathers), self.restored.std, DOUBTFUL):
+            log.warning("%s: %s, that of training; its prediction means little", name, fault)
+        if dead := [str(k + 1) for k, shot in enumerate(gathers) if not shot.any()]:
+            log.warning("%s: shot %s is zero throughout; its prediction means little", name, ", ".join(dead))
 
     @cached_property
     def inputs(self) -> Inputs:
