@@ -1,5 +1,6 @@
 """The survey of somebody's files: what they say of it, what completes that, and where it is kept beside samples."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from . import config
 from .errors import UserError
 from .files import write_aside
 from .survey import CHALLENGE, Survey
+
+log = logging.getLogger(__name__)
 
 SURVEY_FILE = "survey.toml"
 _CLOSE, _CLOSE_M = 1e-6, 0.01  # headers and presets write one number in different ways
@@ -34,7 +37,13 @@ def survey_of(
     if missing := [name for name in CHALLENGE.as_dict() if name not in changed["survey"] and not hasattr(Survey, name)]:
         option = f"--survey.{missing[0].replace('_', '-')}"
         raise UserError(f"the files do not say survey.{', '.join(missing)}; give --survey FILE, or {option} and so on")
-    return config.from_dict(changed, "the survey").survey
+    survey = config.from_dict(changed, "the survey").survey
+    if assumed := [name for name in survey.as_dict() if name not in changed["survey"]]:
+        words = ", ".join(f"survey.{name} {getattr(survey, name):g}" for name in assumed)
+        log.warning(
+            f"the files do not say, so assumed: {words}; --survey.{assumed[0].replace('_', '-')} and so on say better"
+        )
+    return survey
 
 
 def _same(name: str, found: Any, known: Any) -> bool:

@@ -72,7 +72,7 @@ def test_openfwi_into_folders_and_out_again(tmp_path, shards, preset, capsys):
     assert (tmp_path / "back" / "samples2.txt").read_text() == "flatvel-a-data1-00002\n"
 
 
-def test_segy_out_of_folders_and_in_again(tmp_path):
+def test_segy_out_of_folders_and_in_again(tmp_path, caplog):
     pytest.importorskip("segyio")
     for k, name in enumerate("abc"):
         write_sample(tmp_path / "set" / "test", name, SURVEY, GATHERS[k], MODELS[k])
@@ -85,6 +85,7 @@ def test_segy_out_of_folders_and_in_again(tmp_path):
     assert run(*words) == 0
     assert same(tmp_path / "again", [*"abc"])
     assert config.load(tmp_path / "again" / "survey.toml").survey == SURVEY
+    assert "so assumed: survey.peak_hz 15, survey.v_min_km_s 1.5, survey.v_max_km_s 4.5" in caplog.text
 
 
 def test_arrays_into_folders(tmp_path, preset):
