@@ -52,12 +52,9 @@ class Survey:
             raise UserError(f"survey.v_max_km_s is {self.v_max_km_s:g}; right is at most {FASTEST_KM_S:g}, in km/s")
         if not self.source_x_m or not self.receiver_x_m:
             raise UserError("survey.source_x_m and survey.receiver_x_m must name at least one position each")
-        bottom_m = (self.nz - 0.5) * self.spacing_m
         for name in ("source_z_m", "receiver_z_m"):
-            if not -math.inf < getattr(self, name) <= bottom_m:  # above is the simulator's to judge: there is a margin
-                raise UserError(
-                    f"survey.{name} is {getattr(self, name):g}; right is within the section, 0 to {bottom_m:g}"
-                )
+            if not math.isfinite(getattr(self, name)):
+                raise UserError(f"survey.{name} is {getattr(self, name)}; right is a depth in m")
         for name in ("source_x_m", "receiver_x_m"):
             if odd := [x_m for x_m in getattr(self, name) if not math.isfinite(x_m)]:
                 raise UserError(f"survey.{name} has {odd[0]}; right are positions in m")
