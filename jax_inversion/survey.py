@@ -112,6 +112,10 @@ class Survey:
     def duration_s(self) -> float:
         return (self.nt - 1) * self.dt_s
 
+    def differences(self, other: "Survey") -> list[str]:
+        """Names of the fields that ``other`` has otherwise."""
+        return [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != getattr(other, f.name)]
+
     def with_interval(self, dt_s: float) -> "Survey":
         """The same survey sampled every ``dt_s`` seconds; the interval must be a whole multiple of this survey's."""
         step = round(dt_s / self.dt_s)

@@ -54,10 +54,11 @@ def _same(name: str, found: Any, known: Any) -> bool:
 def keep_survey(path: Path, survey: Survey) -> None:
     """Keep the survey beside its samples. ``UserError`` where those that are there have another."""
     if path.exists():
-        old, new = config.load(path).survey.as_dict(), survey.as_dict()
-        if changes := [name for name in new if old[name] != new[name]]:
+        there = config.load(path).survey
+        if changes := survey.differences(there):
             name = changes[0]
-            values = "" if isinstance(new[name], list | tuple) else f" {old[name]} -> {new[name]}"
+            old, new = getattr(there, name), getattr(survey, name)
+            values = "" if isinstance(new, tuple) else f" {old} -> {new}"
             more = f" and {len(changes) - 1} more" * (len(changes) > 1)
             raise UserError(f"{path}: samples of another survey are there ({name}{values}{more}); give another --out")
         return

@@ -93,9 +93,7 @@ def started(spec: str, preset: Path | None, has_data: bool, overrides: Sequence[
 
 def _check_same_survey(config: Config, start: Restored) -> None:
     """``UserError`` where weights to start from know another survey, before samples are packed or simulated."""
-    right = config.survey.with_interval(config.preprocess.dt_s)
-    other = [field for field, value in start.survey.as_dict().items() if value != right.as_dict()[field]]
-    if other:
+    if other := start.survey.differences(config.survey.with_interval(config.preprocess.dt_s)):
         raise UserError(
             f"{config.train.start}: its networks know another survey; what differs is {', '.join(other)}. "
             "Give that survey, or train without --from"
@@ -103,8 +101,8 @@ def _check_same_survey(config: Config, start: Restored) -> None:
 
 
 def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = SKIP_BAD) -> Store:
-    """The packed training samples of a run: of the folders below ``data``, simulated as the config says, or
-    both, or those that the run ``data`` has.
+    """The packed training samples of a run: of the folders below ``data``, simulated as the config says, both, or those
+    that the run ``data`` has.
 
     ``hint``: what the user would write where this was called from to have bad samples left out.
     """

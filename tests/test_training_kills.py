@@ -76,6 +76,18 @@ def samples_made_here():
         yield
 
 
+def photograph(run, to):
+    """A copy of ``run`` at one moment: begun again where the thread that makes samples has renamed something under it."""
+    for _ in range(100):
+        try:
+            shutil.copytree(run, to)
+        except shutil.Error:
+            shutil.rmtree(to)
+        else:
+            return
+    raise AssertionError(f"{run} does not hold still")
+
+
 def photograph_renamings(patch, room, case):
     """Copy the run just before and just after each renaming of a checkpoint: all that a kill there would leave."""
     run, count = room / f"{case}_whole", 0
@@ -85,9 +97,9 @@ def photograph_renamings(patch, room, case):
             nonlocal count
             if "step_" not in str(new):
                 return rename(old, new, *rest)
-            shutil.copytree(run, room / f"{case}_kill_{count:02d}_before")
+            photograph(run, room / f"{case}_kill_{count:02d}_before")
             rename(old, new, *rest)
-            shutil.copytree(run, room / f"{case}_kill_{count:02d}_after")
+            photograph(run, room / f"{case}_kill_{count:02d}_after")
             count += 1
 
         return renamed

@@ -79,7 +79,8 @@ class Predictor:
 
         They are of ``survey``, or decimated already to the interval that the networks see. ``intervals``, such as 0.9,
         adds models between which that share of the cells is to lie, calibrated on samples that training did not see.
-        ``UserError`` for another shape, values that are not finite, and where nothing is known to calibrate by.
+        ``UserError`` for another shape, for values that are not finite, or zero throughout, or far from training's, and
+        where nothing is known to calibrate by.
         """
         from .intervals import bounds, calibrated  # which read predictors
 
@@ -96,6 +97,8 @@ class Predictor:
             arrays = final, np.asarray(predicted.spread), np.moveaxis(np.asarray(predicted.members), 0, 1)
             found.append([each[: len(some)] for each in arrays])
         velocity, spread, members = map(np.concatenate, zip(*found, strict=True))
+        if not np.isfinite(velocity).all():
+            raise UserError("the models of these gathers are not finite: their amplitudes are not those of training")
         low = high = None
         if factors is not None:
             low, high = bounds(velocity, spread, factors, self.survey)

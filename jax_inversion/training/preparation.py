@@ -1,6 +1,5 @@
 """Before the first step: the samples of a run, packed now or by another run."""
 
-import json
 import logging
 import os
 import shutil
@@ -13,6 +12,7 @@ from ..data.store import Store, pack
 from ..errors import UserError
 from ..files import recover, write_aside
 from ..runs import Run
+from ..survey import Survey
 from .resume import check_run
 from .samples import coarse_shape
 
@@ -48,47 +48,41 @@ def share_store(config: Config, data: Path, run: Run) -> Store:
     survey = config.survey.with_interval(config.preprocess.dt_s)
     try:
         store = open_whole(there, survey)
-    except (OSError, ValueError, KeyError) as error:
+        _check_fits(store, config, there)
+    except (OSError, ValueError, KeyError) as error:  # none there, damaged, or gathers only
         raise UserError(f"{there}: not a packed store ({error}); right is a run, or its store/train") from None
-    _check_fits(store, config, there)
     with run.lock():
         check_run(run.path, config, store.ids, store)
         recover(run.store)
-        if not _is(run.store, store):
-            shutil.rmtree(run.store, ignore_errors=True)
+        if not _holds(run.store, store):
             with write_aside(run.store) as aside:
                 shutil.copytree(there, aside, copy_function=_link)
         log.info("%s: %d samples of %s", run.store, len(store), there)
-        return open_whole(run.store, survey)
+        return store
 
 
 def _check_fits(store: Store, config: Config, there: Path) -> None:
     """``UserError`` unless the store is of this survey, interval and filter, and fine enough."""
     made = store.made_from
-    asked = {"dt_s": config.preprocess.dt_s}
     if "simulated" in made:  # at the interval at once, so that nothing was filtered
-        kept, right = made["simulated"]["survey"], store.survey.as_dict()
+        kept, right = made["simulated"]["survey"], store.survey
     else:
-        kept, right = made["survey"], config.survey.as_dict()
-        asked |= {name: getattr(config.preprocess, name) for name in ("low_cut_hz", "high_cut_hz")}
-        for name, value in asked.items():
-            if made["preprocess"][name] != value:
-                raise UserError(
-                    f"{there}: packed with preprocess.{name} {made['preprocess'][name]:g}, this run's is {value:g}"
-                )
-    other = [name for name, value in json.loads(json.dumps(right)).items() if kept[name] != value]
-    if other:
+        kept, right = made["survey"], config.survey
+        for name, value in made["preprocess"].items():
+            if value != (own := getattr(config.preprocess, name)):
+                raise UserError(f"{there}: packed with preprocess.{name} {value:g}, this run's is {own:g}")
+    if other := right.differences(Survey.from_dict(kept, str(there))):
         raise UserError(f"{there}: its samples are of another survey; what differs is {', '.join(other)}")
     shape, least = store.models.shape[1:], coarse_shape(config.survey, config.train.spacing_m)
-    if min(have - need for have, need in zip(shape, least, strict=True)) < 0:
+    if shape[0] < least[0] or shape[1] < least[1]:
         raise UserError(
             f"{there}: its models have {shape[0]} x {shape[1]} cells, the loss needs {least[0]} x {least[1]}; "
             "right is a larger train.spacing_m"
         )
 
 
-def _is(folder: Path, store: Store) -> bool:
-    """Whether ``folder`` holds the same samples already, whole."""
+def _holds(folder: Path, store: Store) -> bool:
+    """Whether the samples of ``store`` lie in ``folder`` already, whole."""
     try:
         return open_whole(folder, store.survey).fingerprint == store.fingerprint
     except (OSError, ValueError, KeyError):
