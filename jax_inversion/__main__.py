@@ -32,8 +32,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"jax_inversion {__version__}")
         return 0
     if argv and argv[0] == "--print-completion":
-        doors = {verb: importlib.import_module(f"jax_inversion.{verb}") for verb in VERBS}
-        print(completion({verb: door.parser() for verb, door in doors.items()}, argv[1] if argv[1:] else ""))
+        modules = {verb: f"jax_inversion.{ALSO.get(verb, verb)}" for verb in (*VERBS, *ALSO)}
+        doors = {verb: importlib.import_module(module).parser() for verb, module in modules.items()}
+        print(completion(doors, argv[1] if argv[1:] else ""))
         return 0
     print("usage: python -m jax_inversion <verb> [options]     (each verb has --help)\n")
     for verb, what in VERBS.items():

@@ -12,6 +12,7 @@ from .data.folders import read_gathers
 from .data.statistics import evenly
 from .files import check_writable
 from .survey import CHALLENGE, Survey
+from .surveys import beside
 
 DRAWN = 8  # models and
 GATHERS_DRAWN = 2  # gathers
@@ -60,7 +61,7 @@ def parser() -> DoorParser:
     door.add_argument("--data", type=Path, required=True, metavar="DIR", help="train/ and test/, or samples themselves")
     door.add_argument("--out", type=Path, metavar="DIR", help="folder for the figures (default: DATA/analysis)")
     door.add_argument(
-        "--survey", type=Path, metavar="CONFIG.toml", help="config of a survey other than the challenge's"
+        "--survey", type=Path, metavar="CONFIG.toml", help="preset with their survey (default: the one beside them)"
     )
     return door
 
@@ -68,7 +69,8 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, _ = parser().read(argv)
-    survey = config.load(options.survey).survey if options.survey else CHALLENGE
+    known = options.survey or beside(options.data)
+    survey = config.load(known).survey if known else CHALLENGE
     print(analyze(options.data, options.out, survey)[0])
 
 

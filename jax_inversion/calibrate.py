@@ -10,6 +10,7 @@ from .cli import DoorParser, front_door
 from .files import check_writable, write_aside
 from .simulation import calibrate
 from .simulation.calibration import LATE_S
+from .surveys import beside
 
 
 def text(result: dict[str, Any]) -> str:
@@ -51,7 +52,7 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    settings = config.survey_and_simulator(options.survey, options.spacing, overrides)
+    settings = config.survey_and_simulator(options.survey or beside(options.data), options.spacing, overrides)
     if options.json:
         check_writable(options.json)
     result = calibrate(options.data, options.count, settings.survey, settings.simulator)

@@ -69,7 +69,8 @@ def front_door(main: Callable[[Sequence[str]], object]) -> Door:
 class DoorParser(argparse.ArgumentParser):
     """The options of ``python -m jax_inversion.<verb>``, and ``--section.key value`` for settings of ``sections``.
 
-    ``--help`` shows these too, with the values of the preset that ``--config`` or ``--survey`` names.
+    ``--help`` shows these too, with the values of the preset that ``--config`` or ``--survey`` names, or of what
+    ``--ckpt`` was trained with.
     """
 
     def __init__(self, verb: str, description: str, sections: Sequence[str] = (), epilog: str | None = None):
@@ -107,7 +108,7 @@ def completion(doors: Mapping[str, DoorParser], shell: str) -> str:
             for name in configs.keys(section):
                 own.add_argument(f"--{section}.{name.replace('_', '-')}", help=f"a setting of [{section}]")
         for action in own._actions:
-            if action.type is Path:
+            if action.type is Path or action.dest == "ckpt":
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return shtab.complete(whole, shell)
 
@@ -116,6 +117,10 @@ def _preset(argv: Sequence[str]) -> Config:
     for option, value in itertools.pairwise(argv):
         if option in ("--config", "--survey"):
             return configs.load(value)
+        if option == "--ckpt":
+            from .training.model_file import restore  # which brings Orbax
+
+            return restore(value).config
     return Config()
 
 

@@ -11,7 +11,7 @@ from .data.folders import Sample
 from .files import check_writable
 from .inference.intervals import calibrated, check_level, with_others, write_bounds
 from .inference.predictor import Predictor
-from .inference.submission import bounds_paths, quality_path, read_submission, spread_path
+from .inference.submission import bounds_paths, check_place, quality_path, read_submission, spread_path
 from .inference.submit import provenance, submit, test_samples
 from .refinement import quality
 from .refinement.submission import check_refinable
@@ -40,7 +40,7 @@ def infer(
     """
     predictor = Predictor.load(ckpt, overrides)
     out = Path(out) if out else Run(predictor.restored.run).submission(predictor.restored.label)
-    check_writable(out)
+    check_place(out)
     uncertainty = uncertainty or intervals is not None
     if qc:
         check_refinable(predictor.config)

@@ -11,7 +11,7 @@ from .errors import UserError
 from .files import check_writable
 from .inference.intervals import check_level, chosen, with_others, write_bounds
 from .inference.predictor import Predictor
-from .inference.submission import bounds_paths, spread_path
+from .inference.submission import bounds_paths, check_place, spread_path
 from .inference.submit import test_samples
 from .refinement import calibration
 from .refinement.submission import made_from, refine_submission
@@ -41,7 +41,8 @@ def refine(
     predictor = Predictor.load(ckpt, overrides, sections=("infer", "refine"))
     run, label = Run(predictor.restored.run), predictor.restored.label
     out = Path(out) if out else run.submission(f"{label}_refined")
-    for path in (out, spread_path(out), *(bounds_paths(out) if intervals is not None else ())):
+    check_place(out)
+    for path in (spread_path(out), *(bounds_paths(out) if intervals is not None else ())):
         check_writable(path)
     samples = test_samples(predictor, data)
     budget_s = np.inf if budget_minutes is None else 60 * budget_minutes

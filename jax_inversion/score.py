@@ -14,6 +14,7 @@ from .inference import scoring
 from .inference.scores import interval_text, text
 from .inference.submission import check_submission
 from .survey import CHALLENGE, Survey
+from .surveys import beside
 
 
 def score(
@@ -60,7 +61,7 @@ def parser() -> DoorParser:
     door.add_argument("--check", type=Path, metavar="FILE", help="check this submission, without a truth")
     door.add_argument("--data", type=Path, metavar="DIR", help="with --check: the test samples")
     door.add_argument(
-        "--survey", type=Path, metavar="CONFIG.toml", help="config of a survey other than the challenge's"
+        "--survey", type=Path, metavar="CONFIG.toml", help="preset with their survey (default: the one beside them)"
     )
     door.add_argument("--intervals", action="store_true", help="say how often infer's --intervals hold the truth")
     door.add_argument("--json", type=Path, metavar="FILE", help="write all scores there too")
@@ -71,7 +72,9 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, _ = parser().read(argv)
-    survey = config.load(options.survey).survey if options.survey else None
+    data = options.data if options.check else options.truth
+    known = options.survey or (beside(data) if data else None)
+    survey = config.load(known).survey if known else None
     if options.check:
         if options.data is None:
             raise UserError("--check FILE needs the test samples: --data DIR")

@@ -9,6 +9,7 @@ from .geology import PRESETS
 from .physics.settings import SimulatorConfig
 from .simulation import Job, make_set
 from .survey import CHALLENGE, Survey
+from .surveys import beside
 
 
 def simulate(
@@ -73,7 +74,9 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    settings = config.survey_and_simulator(options.survey, options.spacing, overrides)
+    models = options.source or options.blend
+    known = options.survey or (beside(models) if models else None)
+    settings = config.survey_and_simulator(known, options.spacing, overrides)
     ids = simulate(
         options.out,
         options.count,

@@ -16,6 +16,8 @@ from .survey import CHALLENGE, Survey
 log = logging.getLogger(__name__)
 
 SURVEY_FILE = "survey.toml"
+RECORDED = ("nx", "nz", "spacing_m", "nt", "dt_s", "source_x_m", "source_z_m", "receiver_x_m", "receiver_z_m")
+DEPTHS = ("source_z_m", "receiver_z_m")
 _CLOSE, _CLOSE_M = 1e-6, 0.01  # headers and presets write one number in different ways
 
 
@@ -38,12 +40,31 @@ def survey_of(
         option = f"--survey.{missing[0].replace('_', '-')}"
         raise UserError(f"the files do not say survey.{', '.join(missing)}; give --survey FILE, or {option} and so on")
     survey = config.from_dict(changed, "the survey").survey
+    flat = [name for name in DEPTHS if geometry.get(name) == 0 == getattr(survey, name) and name not in known]
+    if flat:
+        option = f"--survey.{flat[0].replace('_', '-')}"
+        log.warning("survey.%s: 0 in the files; where nobody filled it in, %s says better", " and ".join(flat), option)
     if assumed := [name for name in survey.as_dict() if name not in changed["survey"]]:
         words = ", ".join(f"survey.{name} {getattr(survey, name):g}" for name in assumed)
         log.warning(
             f"the files do not say, so assumed: {words}; --survey.{assumed[0].replace('_', '-')} and so on say better"
         )
     return survey
+
+
+def refuse_other(data: Path | str, survey: Survey, whose: str) -> None:
+    """``UserError`` where a file beside the samples in ``data`` says that they were recorded otherwise than ``survey``,
+    ``whose`` it is; velocities and wavelet are taken to be chosen.
+    """
+    path = beside(Path(data))
+    if path is None:
+        return
+    there = Survey.load(path)
+    other = [name for name in RECORDED if not _same(name, getattr(there, name), getattr(survey, name))]
+    if other:
+        raise UserError(
+            f"{path}: the samples there are of another survey than {whose}; it differs in {', '.join(other)}"
+        )
 
 
 def _same(name: str, found: Any, known: Any) -> bool:

@@ -18,6 +18,7 @@ from .errors import UserError
 from .files import save_array, write_aside
 from .runs import Run
 from .simulation import simulated_store
+from .surveys import refuse_other
 from .training import model_file
 from .training.checkpoints import Restored
 from .training.preparation import SKIP_BAD, pack_store, share_store
@@ -113,6 +114,7 @@ def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = S
         raise UserError("no data: give --data DIR, or root in the config's [data] section")
     if source == "store":
         return share_store(config, data, place)
+    refuse_other(data, config.survey, "the preset's, its [survey]")
     own = pack_store(config, data, place, hint)
     return own if source == "folders" else join(own, _simulated(config, place, place.simulated))
 

@@ -10,6 +10,7 @@ from jax_inversion.data.folders import MODEL_FILE, find_samples, gather_files, w
 from jax_inversion.data.statistics import AmplitudeStatistics, VelocityStatistics, evenly, sea_floor_m
 from jax_inversion.errors import UserError
 from jax_inversion.survey import Survey
+from jax_inversion.surveys import SURVEY_FILE, keep_survey
 
 SURVEY = Survey(
     nx=6, nz=9, spacing_m=10.0, nt=101, dt_s=1e-3, source_x_m=(0.0, 50.0), source_z_m=0.0,
@@ -122,3 +123,18 @@ def test_nothing_usable_is_an_error(data, tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         analyze.analyze(tmp_path / "typo", survey=SURVEY)
     assert not (tmp_path / "typo").exists()
+
+
+def test_dead_traces_are_counted(data):
+    gathers = _gathers(3)
+    gathers[1], gathers[0, :, 2] = 0, 0
+    write_sample(data / "train", "t3", SURVEY, gathers, MODEL)
+    found = examine(data, SURVEY)
+    assert found.dead == {"train/t3": 4} and not found.faults
+    assert "dead traces  4 in 1 samples, the most in train/t3 (4 of 6)" in text(found, SURVEY)
+
+
+def test_the_survey_beside_the_samples_is_taken(data, capsys):
+    keep_survey(data / SURVEY_FILE, SURVEY)
+    assert analyze.main(["--data", str(data)]) == 0
+    assert "2 shots of (101, 3)" in capsys.readouterr().out

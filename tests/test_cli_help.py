@@ -11,6 +11,7 @@ from jax_inversion.__main__ import VERBS
 from jax_inversion.__main__ import main as verbs
 from jax_inversion.cli import SECTIONS
 from jax_inversion.doctor import main as doctor
+from jax_inversion.infer import main as infer
 from jax_inversion.settings_help import settings_text
 from jax_inversion.train import main as train
 
@@ -43,6 +44,11 @@ def test_a_door_shows_the_named_presets_values(capsys):
     text = capsys.readouterr().out
     assert end.value.code == 0 and "--from CKPT" in text
     assert re.search(r"--train.learning-rate FLOAT\s+at its highest \(default: 0.007\)", text)
+    with pytest.raises(SystemExit):
+        infer(["--ckpt", "pretrained", "--help"])
+    assert re.search(r"--infer.batch-size INT.*?\(default: 10\)", capsys.readouterr().out, re.DOTALL)
+    assert infer(["--ckpt", "nowhere", "--help"]) == 2
+    assert "RUN/epoch_<n> or a folder step_<n>, a model file *.npz, or pretrained" in capsys.readouterr().err
     assert train(["--config", "nowhere", "--help"]) == 2
     assert "right is a preset's file, or one of" in capsys.readouterr().err
 
@@ -51,6 +57,7 @@ def test_completion_knows_verbs_options_and_settings(capsys, tmp_path):
     assert verbs(["--print-completion", "bash"]) == 0
     script = capsys.readouterr().out
     assert all(verb in script for verb in VERBS) and "--train.learning-rate" in script and "--budget-minutes" in script
+    assert re.search(r"\bimport\b", script)
     (tmp_path / "script").write_text(script)
     subprocess.run(["bash", "-n", tmp_path / "script"], check=True)
     assert verbs(["--print-completion", "dos"]) == 2 and "right is one of bash" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Sample folders: every fault is named, strays are no samples, and a kill leaves no partial sample."""
 
+import dataclasses
 import os
 import pickle
 import signal
@@ -311,3 +312,11 @@ def test_the_reference_samples_are_good(reference):
     samples = find_samples(reference, "test", CHALLENGE)
     assert [s.id for s in samples] == [f"ref{k:05d}" for k in range(100, 108)]
     assert check_samples(samples[:1], CHALLENGE, velocity=True) == samples[:1]
+
+
+def test_a_sample_of_another_survey_has_one_line(tmp_path):
+    other = dataclasses.replace(SURVEY, source_x_m=tuple(x_m + 3 * SURVEY.spacing_m for x_m in SURVEY.source_x_m))
+    write_sample(tmp_path, "x", other, np.ones(other.gathers_shape), np.full(SURVEY.model_shape, 2.0))
+    with pytest.raises(UserError, match="1 of 1 samples are bad") as caught:
+        check_samples(find_samples(tmp_path, None, SURVEY), SURVEY, velocity=True)
+    assert str(caught.value).count("\n") == 1 and "another survey's sample?" in str(caught.value)

@@ -162,6 +162,8 @@ ODD = {
     "late": (_set(DelayRecordingTime=40), {}, "recording starts 40 ms after the shot"),
     "delays": (_one(0, DelayRecordingTime=-4), {}, "DelayRecordingTime differs between traces: -4 to 0 ms"),
     "nothing left": (_set(DelayRecordingTime=-30), {}, "all of its 21 samples come before the shot"),
+    "dead": (_one(3, TraceIdentificationCode=2), {}, r"trace 4 is dead \(.*Code 2\), 1 of 8 hold no data"),
+    "scalar": (_set(SourceGroupScalar=-7), {}, "a scalar of coordinates, elevations or times is 7; right are powers"),
     "samples": (_set(TRACE_SAMPLE_COUNT=20), {}, "21 samples a trace in its header, 20 in its traces'"),
 }
 

@@ -29,6 +29,7 @@ from jax_inversion.regression import baselines
 from jax_inversion.resampling import cell_means
 from jax_inversion.start import Start
 from jax_inversion.survey import Survey, mirror_gathers, mirror_velocity
+from jax_inversion.surveys import SURVEY_FILE, keep_survey
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.checkpoints import Meta, Restored, save
 
@@ -290,6 +291,9 @@ def test_data_of_another_survey(run, tmp_path, capsys):
     assert infer.main(["--ckpt", str(run), "--data", str(tmp_path)]) == 2
     message = capsys.readouterr().err
     assert "another survey" in message and "(101, 5)" in message and "(51, 5)" in message
+    keep_survey(tmp_path / SURVEY_FILE, other)
+    assert infer.main(["--ckpt", str(run), "--data", str(tmp_path)]) == 2
+    assert f"survey than {run}/" in (message := capsys.readouterr().err) and message.endswith("differs in nt\n")
 
 
 def test_bad_samples_are_all_named_and_nothing_is_written(run, tmp_path):

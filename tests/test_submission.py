@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jax_inversion.errors import UserError
-from jax_inversion.inference.submission import SubmissionWriter, check_submission, read_submission
+from jax_inversion.inference.submission import SubmissionWriter, check_place, check_submission, read_submission
 from jax_inversion.survey import Survey
 
 SURVEY = Survey(
@@ -97,6 +97,8 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
         raise AssertionError
     with pytest.raises(UserError, match="the id is not UTF-8"), SubmissionWriter(tmp_path / "s.npz") as writer:
         writer.write("s\udce9", GOOD)
+    with pytest.raises(UserError, match=r"s.txt: a submission is called \*.npz"):
+        check_place(tmp_path / "s.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 

@@ -77,7 +77,7 @@ def samples_made_here():
 
 
 def photograph(run, to):
-    """A copy of ``run`` at one moment: begun again where the thread that makes samples has renamed something under it."""
+    """Copy ``run`` at one moment: again from the start where the thread that makes samples renames something in it."""
     for _ in range(100):
         try:
             shutil.copytree(run, to)

@@ -12,11 +12,12 @@ from ..survey import Survey
 from .folders import (
     MODEL_FILE,
     SPLITS,
+    BadSample,
     Sample,
     Split,
-    faults_of,
     find_samples,
     read_gathers,
+    read_sample,
     read_velocity,
     refuse_twins,
 )
@@ -30,11 +31,14 @@ LISTED = 20  # bad samples
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found. ``faults`` maps split/id to what is wrong with it; ``chosen`` were measured, ``models`` by id."""
+    """What was found. ``faults`` maps split/id to what is wrong with it, ``dead`` to how many of its traces are zero
+    throughout, where some are; ``chosen`` were measured, ``models`` by id.
+    """
 
     counts: dict[str, int]
     with_models: int
     faults: dict[str, list[str]]
+    dead: dict[str, int]
     chosen: list[Sample]
     models: dict[str, np.ndarray]
     amplitudes: AmplitudeStatistics
@@ -48,11 +52,13 @@ def examine(data: Path, survey: Survey) -> Analysis:
     """
     splits = _splits(data, survey)
     faults: dict[str, list[str]] = {}
+    dead: dict[str, int] = {}
     good: dict[str, list[Sample]] = {}
     for split, samples in splits.items():
-        found = {s.id: _faults(s, survey) for s in track(samples, len(samples), f"checking {split}")}
-        faults |= {f"{split}/{sample_id}": bad for sample_id, bad in found.items() if bad}
-        good[split] = [s for s in samples if not found[s.id]]
+        found = {s.id: _look(s, survey) for s in track(samples, len(samples), f"checking {split}")}
+        faults |= {f"{split}/{sample_id}": bad for sample_id, (bad, _) in found.items() if bad}
+        dead |= {f"{split}/{sample_id}": count for sample_id, (_, count) in found.items() if count}
+        good[split] = [s for s in samples if not found[s.id][0]]
     if not any(good.values()):
         first = next(iter(faults.values()))[0]
         raise UserError(f"{data}: none of {len(faults)} samples is usable; the first fault: {first}")
@@ -66,6 +72,7 @@ def examine(data: Path, survey: Survey) -> Analysis:
         counts={split: len(samples) for split, samples in splits.items()},
         with_models=sum(_has_model(s) for samples in splits.values() for s in samples),
         faults=faults,
+        dead=dead,
         chosen=chosen,
         models=models,
         amplitudes=amplitudes,
@@ -97,6 +104,10 @@ def text(result: Analysis, survey: Survey) -> str:
             f"deviation {v.std:.3f}",
             f"{'sea floor':<12} {shallow:.0f} to {deep:.0f} m deep, mean {mean:.0f} m",
         ]
+    if result.dead:
+        worst, most = max(result.dead.items(), key=lambda item: item[1])
+        traces = f"{sum(result.dead.values())} in {len(result.dead)} samples, the most in {worst}"
+        lines.append(f"{'dead traces':<12} {traces} ({most} of {survey.shots * survey.receivers})")
     lines.append(f"{'bad samples':<12} {len(result.faults) or 'none'}")
     shown = list(result.faults.items())[:LISTED]
     lines += [f"  {sample_id}: {'; '.join(bad)}" for sample_id, bad in shown]
@@ -125,6 +136,13 @@ def _has_model(sample: Sample) -> bool:
     return (sample.path / MODEL_FILE).exists()
 
 
-def _faults(sample: Sample, survey: Survey) -> list[str]:
-    """A model is not missed where there is none (test samples); training misses it by itself."""
-    return faults_of(sample, survey, velocity=_has_model(sample) or sample.path.parent.name == "train")
+def _look(sample: Sample, survey: Survey) -> tuple[list[str], int]:
+    """What is wrong with a sample, and how many of its traces are zero throughout.
+
+    A model is not missed where there is none (test samples); training misses it by itself.
+    """
+    try:
+        gathers, _ = read_sample(sample, survey, _has_model(sample) or sample.path.parent.name == "train")
+    except BadSample as bad:
+        return list(bad.faults), 0
+    return [], int(np.count_nonzero(~gathers.any(axis=1)))

@@ -22,6 +22,7 @@ from .amplitudes import LOUDEST, odd_amplitudes, rms
 
 PLAUSIBLE_KM_S = (0.3, 10.0)  # from loose sediment and gas to the fastest rocks of the crust and mantle
 MODEL_FILE = "vp_model.npy"
+SHOT_FILE = "receiver_data_src_"  # and a number
 Split: TypeAlias = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 LISTED = 200  # at most so many lines of faults in one message
@@ -36,7 +37,7 @@ def gather_files(survey: Survey) -> tuple[str, ...]:
     """
     cells = [round(x_m / survey.spacing_m) + 1 for x_m in survey.source_x_m]
     numbers = cells if len(set(cells)) == survey.shots else range(1, survey.shots + 1)
-    return tuple(f"receiver_data_src_{n}.npy" for n in numbers)
+    return tuple(f"{SHOT_FILE}{n}.npy" for n in numbers)
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def read_gathers(sample: Sample, survey: Survey, digests: dict[str, str] | None 
 
     ``digests`` is given the SHA-256 of each good file's bytes, by the file's name.
     """
+    if fault := _of_another_survey(sample, survey):
+        raise BadSample(sample.id, [fault])
     gathers = np.empty(survey.gathers_shape, np.float32)
     faults = []
     for shot, name in enumerate(gather_files(survey)):
@@ -178,15 +181,6 @@ def read_sample(
     if gathers is None or faults:
         raise BadSample(sample.id, faults)
     return gathers, model
-
-
-def faults_of(sample: Sample, survey: Survey, velocity: bool) -> list[str]:
-    """Everything that is wrong with a sample, a line for each of its files; empty where nothing is."""
-    try:
-        read_sample(sample, survey, velocity)
-    except BadSample as bad:
-        return list(bad.faults)
-    return []
 
 
 def check_samples(
@@ -261,6 +255,19 @@ def write_sample(
         if velocity is not None:
             save_array(aside / MODEL_FILE, np.asarray(velocity, np.float64))
     return path
+
+
+def _of_another_survey(sample: Sample, survey: Survey) -> str:
+    """One line instead of one for each file, where a sample has shots, but none of this survey's."""
+    wanted = gather_files(survey)
+    try:
+        names = sorted(path.name for path in sample.path.iterdir())
+    except OSError:  # reading the files will say what it is
+        return ""
+    shots = [name for name in names if name.startswith(SHOT_FILE)]
+    if not shots or not set(wanted).isdisjoint(shots):
+        return ""
+    return f"{sample.path}: holds {shots[0]}, but none of {wanted[0]} to {wanted[-1]}: another survey's sample?"
 
 
 def _load(

@@ -17,9 +17,11 @@ from ..errors import UserError
 FIELDS = (
     "FieldRecord", "SourceX", "SourceY", "GroupX", "GroupY", "SourceGroupScalar", "CoordinateUnits", "SourceDepth",
     "SourceSurfaceElevation", "ReceiverGroupElevation", "ElevationScalar", "DelayRecordingTime", "ScalarTraceHeader",
-    "TRACE_SAMPLE_INTERVAL", "TRACE_SAMPLE_COUNT", "CDP_X",
+    "TRACE_SAMPLE_INTERVAL", "TRACE_SAMPLE_COUNT", "TraceIdentificationCode", "CDP_X",
 )  # fmt: skip
 Headers: TypeAlias = Mapping[str, Int[np.ndarray, " trace"]]
+_NO_DATA = {2: "dead", 3: "a dummy", **dict.fromkeys(range(4, 10), "auxiliary")}  # by TraceIdentificationCode
+_FACTORS = (0, 1, 10, 100, 1000, 10000)  # that a scalar may have
 _SAME_M = 0.01  # positions this near are one: headers hold whole centimetres at best
 
 
@@ -40,6 +42,7 @@ def recording(headers: Headers, file_interval_us: int, origin_m: float = 0.0) ->
 
     ``UserError``, without the file's name: which header is missing or odd, and in which shot.
     """
+    _refuse_no_data(headers["TraceIdentificationCode"])
     dt_s = interval_us(headers, file_interval_us) / 1e6
     source_x_m, receiver_x_m = positions_m(headers, "Source"), positions_m(headers, "Group")
     shots = _shots(headers, source_x_m)
@@ -96,9 +99,20 @@ def positions_m(headers: Headers, what: str) -> Float[np.ndarray, " trace"]:
 
 
 def scale(scalars: Int[np.ndarray, " trace"]) -> Float[np.ndarray, " trace"]:
-    """What to multiply by: a negative scalar divides, 0 is 1."""
+    """What to multiply by: a negative scalar divides, 0 is 1. ``UserError`` for one that the standard lacks."""
+    if len(odd := np.setdiff1d(np.abs(scalars), _FACTORS)):
+        raise UserError(f"a scalar of coordinates, elevations or times is {odd[0]}; right are powers of 10 to 10000")
     scalars = np.asarray(scalars, np.float64)
     return np.where(scalars < 0, 1 / np.maximum(-scalars, 1), np.where(scalars > 0, scalars, 1.0))
+
+
+def _refuse_no_data(codes: Int[np.ndarray, " trace"]) -> None:
+    """A trace that holds no recording would pass for one that was silent."""
+    odd = np.flatnonzero(np.isin(codes, list(_NO_DATA)))
+    if len(odd):
+        code = int(codes[odd[0]])
+        what = f"trace {odd[0] + 1} is {_NO_DATA[code]} (TraceIdentificationCode {code})"
+        raise UserError(f"{what}, {len(odd)} of {len(codes)} hold no data; right is a recording of each receiver")
 
 
 def _shots(headers: Headers, source_x_m: Float[np.ndarray, " trace"]) -> list[np.ndarray]:

@@ -128,6 +128,13 @@ class Submission:
             return npy.read_values(file, header)
 
 
+def check_place(out: Path) -> None:
+    """Before the work: ``UserError`` unless a submission can be written to ``out``."""
+    if out.suffix != ".npz":
+        raise UserError(f"{out}: a submission is called *.npz")
+    check_writable(out)
+
+
 def spread_path(out: Path) -> Path:
     """Where the members' spread of the submission ``out`` is written."""
     return out.with_name(f"{out.stem}_spread.npz")

@@ -56,10 +56,11 @@ def make_set(job: Job, count: int | None, start: int = 0, workers: int = 0) -> l
 
 def _checked(job: Job, start: int, count: int | None, workers: int) -> range:
     """The numbers of the samples to make, or a ``UserError`` about what was asked for."""
-    given = {"start": start, "seed": job.seed, "workers": workers} | ({} if count is None else {"count": count})
-    for name, value in given.items():
+    for name, value in {"start": start, "seed": job.seed, "workers": workers}.items():
         if value < 0:
             raise UserError(f"--{name} is {value}; it cannot be negative")
+    if count is not None and count < 1:
+        raise UserError(f"--count is {count}; right is 1 or more")
     shares(job.geology)
     if job.blend is not None and job.source is not None:
         raise UserError("give --blend or --from, not both")

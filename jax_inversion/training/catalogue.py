@@ -97,7 +97,7 @@ def asked_for(spec: Path | str) -> tuple[Path, str, None] | tuple[Path | None, s
             raise UserError(f"{spec}: a file; a checkpoint is a folder, {RIGHT}")
         if spec.is_dir():
             raise UserError(f"{spec}: not a run with checkpoints; there is no {spec / FOLDER}")
-        raise UserError(f"{spec}: no such run or checkpoint; {RIGHT}")
+        raise UserError(f"{spec}: no such run or checkpoint; {RIGHT}, a model file *.npz, or pretrained")
     return run, name, None
 
 
