@@ -91,6 +91,12 @@ def test_refused(options, said, water):
         coarse(model(), **{"background": water, **options})
 
 
+def test_a_background_with_receivers_below_the_section_is_refused():
+    survey = dataclasses.replace(TINY, receiver_z_m=4000.0)
+    with pytest.raises(UserError, match="survey.receiver_z_m = 4000 m lies in the absorbing layer"):
+        background(survey, reference=RUN)
+
+
 def test_a_step_too_long_for_the_background_is_refused():
     with pytest.raises(
         UserError, match=r"9 km/s: the reference's step of 1 ms is above the Courant limit of 0\.786 ms"

@@ -34,7 +34,7 @@ def background(
     """The reference's gathers of a medium of ``background_km_s`` (unless given: the survey's slowest velocity).
 
     This is a run on the reference's own cells: a minute on a CPU for the challenge's survey. ``UserError`` for a
-    velocity that the reference's step does not allow.
+    velocity that the reference's step does not allow, and for sources or receivers outside the section.
     """
     km_s = survey.v_min_km_s if background_km_s is None else background_km_s
     return gathers_of(background_spectra(survey, km_s, reference, free_surface), survey, reference)
@@ -45,6 +45,7 @@ def background_spectra(
 ) -> Float[np.ndarray, "part shot receiver"]:
     """The same as real and imaginary parts of spectra, 0.2 MB for the challenge: what to keep."""
     plan = _plan(survey, km_s, reference, free_surface)
+    plan.grid.check_inside()
     limit_s = plan.courant_limit_s(km_s)
     if not 0 < plan.step_s <= limit_s:
         raise UserError(
