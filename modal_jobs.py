@@ -20,7 +20,7 @@ import modal
 from jax_inversion.errors import UserError
 from jax_inversion.remote import endings, places
 from jax_inversion.remote import volume as disk
-from jax_inversion.remote.machines import MACHINES, SHARD, Machine, gpu_list
+from jax_inversion.remote.machines import CHUNK, MACHINES, SHARD, Machine, gpu_list
 from jax_inversion.remote.machines import plan as plan_of
 from jax_inversion.remote.sharing import fan_out, gather
 
@@ -206,7 +206,7 @@ def generate_submission_from_checkpoint(
 
 @app.function(**on(MACHINES["infer_sharded"]))
 def infer_sharded(
-    run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", overrides: str = "", chunk: int = 24
+    run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", overrides: str = "", chunk: int = CHUNK
 ) -> None:
     """A submission predicted by several GPUs side by side, --chunk samples each, then merged and checked."""
     with at_work("infer_sharded", "submissions") as (root, submissions):
@@ -225,7 +225,7 @@ def infer_chunk(asked: Any, start: int, stop: int) -> str:
 
 @app.function(**on(MACHINES["refine"]))
 def refine(
-    run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", overrides: str = "", chunk: int = 24
+    run: str = Path(CONFIG).stem, checkpoint_name: str = "best", data: str = "", overrides: str = "", chunk: int = CHUNK
 ) -> None:
     """A run's predictions corrected by waveform inversion on several machines, --chunk samples each, then merged."""
     with at_work("refine", "refining") as (root, refining):
@@ -309,4 +309,7 @@ if "modal.cli.run" in sys.modules:  # the `modal` command is what imports this
     client.improve(volume, check)
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        print("error: this takes no options; `modal run modal_jobs.py --plan` does", file=sys.stderr)
+        sys.exit(2)
     print_plan(CONFIG, "", False)

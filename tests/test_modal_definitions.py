@@ -176,6 +176,9 @@ def test_the_plan_adds_up_by_hand():
     row = next(line for line in table.splitlines() if line.startswith("train"))
     hours = 1000 * 10 * 2 * machines.TRAIN_S / 3600 + 0.05
     assert row.split()[-3:] == [f"{hours:.2f}", f"${hours * hour:.2f}", f"${5 * 24 * hour:.2f}"]
+    refining = 10 * machines.REFINE_CORE_S / 8 / 3600 + 0.05
+    price = refining * (8 * 0.0472 + 32 * 0.0080)
+    assert f"not in the sums): {refining:.2f} hours on 1 x 8 cores, 32 GiB, ${price:.2f}" in table
     assert "simulate_shard" not in table and "prices as listed in May 2026" in table
 
 

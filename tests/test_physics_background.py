@@ -93,7 +93,7 @@ def test_refused(options, said, water):
 
 def test_a_background_with_receivers_below_the_section_is_refused():
     survey = dataclasses.replace(TINY, receiver_z_m=4000.0)
-    with pytest.raises(UserError, match="survey.receiver_z_m = 4000 m lies in the absorbing layer"):
+    with pytest.raises(UserError, match=r"survey.receiver_z_m = 4000 m lies in the absorbing layer"):
         background(survey, reference=RUN)
 
 

@@ -39,7 +39,10 @@ SIMULATE_GPU_S = 0.3
 CHECK_S, PACK_S = 0.1, 0.1  # 0.075 and 0.03 CPU seconds measured elsewhere, from a local disk (benchmarks)
 TRAIN_S = 0.015  # a member and epoch, the challenge preset on an A100
 INFER_S = 0.5
+STARTED_H = 0.05  # to start a container and compile
+REFINE_CORE_S = 40.0  # 37 s measured on one core of another machine
 SHARD = 200  # simulated samples a container
+CHUNK = 24  # test samples a container
 # Bytes of a sample of the challenge's size, in folders and packed at 1 ms; the shapes say so, and so do files.
 FOLDER_BYTES = 4 * 5 * 10001 * 31 + 8 * 300 * 1259
 PACKED_BYTES = 4 * 5 * 1001 * 31 + 4 * 300 * 1259
@@ -156,17 +159,17 @@ def plan(
         "generate_submission": samples["test"] * INFER_S * slower / 3600,
         "score": (total * CHECK_S + 300) / 3600,
     }
-    rows, started_h, sums = [], 0.05, [0.0, 0.0]  # three minutes to start a container and compile
-    conducted = sum(h + started_h for h in hours.values())
+    rows, sums = [], [0.0, 0.0]
+    conducted = sum(h + STARTED_H for h in hours.values())
     for stage, h in [*hours.items(), ("pipeline", conducted)]:
         machine, count = MACHINES[stage], 1
         if stage == "simulate_shard":
             count = min(machine.containers, sum(math.ceil(number / SHARD) for number in samples.values()))
         price = machine.price(gpus)
-        expected = (h + started_h * count) * price
+        expected = (h + STARTED_H * count) * price
         most = count * machine.limit_h * machine.attempts * price
         sums = [sums[0] + expected, sums[1] + most]
-        rows.append((stage, f"{count} x {machine.text(gpus)}", _hours(h / count + started_h), expected, most))
+        rows.append((stage, f"{count} x {machine.text(gpus)}", _hours(h / count + STARTED_H), expected, most))
     lines = [f"{'stage':<20} {'machines':<34} {'hours':>7} {'expected':>10} {'at most':>10}"]
     lines += [f"{s:<20} {m:<34} {h:>7} {dollars(e):>10} {dollars(u):>10}" for s, m, h, e, u in rows]
     lines.append(f"{'all':<20} {'':<34} {'':>7} {dollars(sums[0]):>10} {dollars(sums[1]):>10}")
@@ -176,11 +179,21 @@ def plan(
         f"hours and 'expected' are guesses: {TRAIN_S} s a sample, member and epoch on an A100-80GB was never timed; "
         "another card is reckoned as fast as its memory",
         "'at most' is no guess: every attempt of every stage running into its time limit, on the dearest card",
+        _refining(samples["test"], gpus),
         f"on the volume: {total * FOLDER_BYTES / 1e9:.0f} GB of samples and "
         f"{samples['train'] * PACKED_BYTES / 1e9:.0f} GB packed, where they are the challenge's, packed at 1 ms",
         f"prices as listed in {PRICES_OF}; look up today's before a long run",
     ]
     return "\n".join([*lines, *about_cards(gpus)])
+
+
+def _refining(count: int, gpus: Sequence[str]) -> str:
+    """What ``::refine`` would add, of which the pipeline has nothing."""
+    machine = MACHINES["refine_chunk"]
+    containers, work_h = min(machine.containers, math.ceil(count / CHUNK)), count * REFINE_CORE_S / machine.cpu / 3600
+    price = (work_h + STARTED_H * containers) * machine.price(gpus)
+    machines = f"{work_h / containers + STARTED_H:.2f} hours on {containers} x {machine.text(gpus)}"
+    return f"refining the {count} test samples afterwards (::refine, not in the sums): {machines}, {dollars(price)}"
 
 
 def _hours(amount: float) -> str:
