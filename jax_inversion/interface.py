@@ -86,8 +86,12 @@ def quality(predictor: Predictor, gathers: AnyArray, prediction: Prediction | An
     return quality_of(predictor, np.asarray(gathers), velocity.astype(np.float32))
 
 
-def score(truth: AnyArray, prediction: Prediction | AnyArray, survey: Survey = CHALLENGE) -> dict[str, float]:
-    """MAPE (a fraction, as the challenge defines it), MAE and RMSE in km/s, and SSIM of models (*sample, x, depth)."""
+def score(truth: AnyArray, prediction: Prediction | AnyArray, survey: Survey | None = None) -> dict[str, float]:
+    """MAPE (a fraction, as the challenge defines it), MAE and RMSE in km/s, and SSIM of models (*sample, x, depth).
+
+    SSIM is relative to the velocities of ``survey``: unless given the prediction's, of arrays the challenge's.
+    """
+    survey = survey or (prediction.survey if isinstance(prediction, Prediction) else CHALLENGE)
     found, true = _models(prediction), np.asarray(truth)
     if found.shape != true.shape:
         raise UserError(f"the prediction is {found.shape}, the truth {true.shape}; right are equal shapes (x, depth)")

@@ -196,7 +196,7 @@ def test_a_run_that_diverges_later_keeps_and_names_its_last_good_checkpoint(room
 
 def test_where_no_sample_validates_training_samples_are_scored_and_it_is_said(room, said, capsys):
     samples = split(in_memory(room), 0.0, 0)
-    assert "no sample validates: scores are those of 16 training samples" in said.text + capsys.readouterr().err
+    assert "the scores are those of 16 training samples" in said.text + capsys.readouterr().err
     np.testing.assert_array_equal(samples.validation, samples.train)
 
 

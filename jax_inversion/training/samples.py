@@ -47,7 +47,10 @@ def split(store: Store, fraction: float, seed: int) -> Samples:
         )
     if not len(validation):
         validation = train[:STAND_IN]
-        log.warning(f"no sample validates: scores are those of {len(validation)} training samples")
+        log.warning(
+            f"no validation samples, at data.validation_fraction {fraction:g} of {len(store)}: the scores are those of "
+            f"{len(validation)} training samples and flatter"
+        )
     return Samples(store, train, validation)
 
 
