@@ -119,7 +119,7 @@ def test_a_whole_step_of_training_has_nothing_that_is_slow_there():
     """Of an ensemble made as the challenge preset's, augmentation, both optimisers and averages among it."""
     own = {"name": "traveltime", "columns": 4, "width": 8, "heads": 2, "layers": 1, "dtype": "bfloat16"}
     config = tiny_config(
-        model={"dtype": "bfloat16", "remat": True},
+        model={"dtype": "bfloat16", "remat": "auto"},
         augment={"shift_s": 4e-3},
         ensemble={"members": 2, "group": [{"members": 1, "model": own, "train": {"optimiser": "muon"}}]},
     )
@@ -127,7 +127,8 @@ def test_a_whole_step_of_training_has_nothing_that_is_slow_there():
     parts = assemble(config, Inputs(config.preprocess, survey, 0.01), 40, devices=jax.local_devices()[:1])
     shapes = {"gathers": (3, 2, *survey.gathers_shape), "velocity": (3, 2, *survey.model_shape)}
     batch = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
-    text = for_cuda(parts.step, jax.eval_shape(parts.initial), batch)
+    kept, text = (for_cuda(step, jax.eval_shape(parts.initial), batch) for step in (parts.step, parts.leaner))
+    assert text.count("optimization_barrier") > kept.count("optimization_barrier")  # marks what is computed again
     # each member's convolution, and both parts of its gradient
     assert len(convolutions(text)) >= 2 * 3 and not grouped(text)
     assert not leaving(text) and not re.search(r"[<x]f64>", text)

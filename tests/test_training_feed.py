@@ -95,10 +95,16 @@ def test_the_memory_is_said_before_training_and_too_much_of_it_warned_of(room, c
     assert "on each device, of them" in line and "weights and optimiser" in line
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
     monkeypatch.setattr(memory, "total_bytes", lambda device: 1000)
-    memory.tell(memory.Need(600, 200, 0, 100), 1)
+    step, leaner = (lambda: None), (lambda: None)
+    needs = {step: memory.Need(600, 200, 0, 100), leaner: memory.Need(600, 200, 0, 10)}
+    monkeypatch.setattr(memory.Need, "of", staticmethod(lambda which, *_: needs[which]))
+    assert memory.fitting(step, leaner, None, None, 0, 1) is step
     assert "there are" not in caplog.text
-    memory.tell(memory.Need(600, 200, 0, 100), 2)  # two virtual devices of one memory
+    assert memory.fitting(step, None, None, None, 0, 2) is step  # two virtual devices of one memory
     assert "1.8 kB is more than the 1.0 kB there are: lower train.batch_size" in caplog.text
+    with caplog.at_level("INFO"):
+        assert memory.fitting(step, leaner, None, None, 0, 2) is leaner
+    assert "recomputed instead of kept" in caplog.text
 
 
 def test_the_estimate_has_the_sizes_of_what_it_is_told_of():

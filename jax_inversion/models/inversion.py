@@ -31,7 +31,8 @@ class InversionConfig:
     upsampling: tuple[Count, ...] = (256, 128, 64, 32)  # channels of the decoder's upsampling stages
     output: Literal["softplus", "bounded"] = "softplus"  # a base is corrected by a factor, and clipped if bounded
     dtype: Literal["float32", "bfloat16"] = "float32"  # inside; weights stay float32
-    remat: bool = False  # compute again in the backward pass instead of keeping: less memory, more time
+    # Compute again in the backward pass instead of keeping: less memory, more time. auto: if it does not fit otherwise.
+    remat: bool | Literal["auto"] = False
 
     def __post_init__(self) -> None:
         if self.embedding % self.heads:
@@ -42,6 +43,7 @@ class InversionConfig:
     def build(self, survey: Survey) -> "Inversion":
         """The network for ``survey``, the one with the decimated time axis."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "name"}
+        fields["remat"] = self.remat is True  # training turns it on where "auto" finds no room
         return Inversion(
             model_shape=survey.model_shape,
             receiver_x=survey.fractions(survey.receiver_x_m),

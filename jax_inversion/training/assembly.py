@@ -1,8 +1,9 @@
 """From a configuration and a store to the functions that train."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import optax
@@ -20,17 +21,21 @@ from .state import TrainState, create
 from .step import Batch, Metrics, Training, make_step, stream
 from .validation import make_validation
 
+Step: TypeAlias = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
 
 @dataclass(frozen=True)
 class Parts:
-    """``initial()`` makes the state at step 0; ``step`` and ``validate`` are those of ``step.py``; ``rate`` is the
-    learning rate of an update, that of the preset's own members; ``spread`` says which devices compute what.
+    """``initial()`` makes the state at step 0; ``step`` and ``validate`` are of ``step.py``, ``leaner`` is the step
+    in less memory, where ``remat = "auto"`` allows that; ``rate`` is the learning rate of an update, that of the
+    preset's own members; ``spread`` says which devices compute what.
     """
 
     groups: ensemble.Groups
     spread: Spread
     initial: Callable[[], TrainState]
-    step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+    step: Step
+    leaner: Step | None
     validate: Callable[..., Any]
     rate: optax.Schedule
 
@@ -89,6 +94,7 @@ def assemble(
     averaged = [name for name, c in own.items() if c.train.ema_decay > 0]
     coarse = groups(config, survey, coarse_shape(survey, settings.spacing_m))
     trainings = [Training(group, own[group.name], optimisers[group.name]) for group in coarse]
+    recomputing = [_recomputing(training) for training in trainings]
 
     def initial() -> TrainState:
         gathers = jnp.zeros((1, *survey.gathers_shape), jnp.float32)
@@ -102,11 +108,24 @@ def assemble(
 
     validated = groups(config, survey, truth_shape)
     spread = Spread.over(validated, settings.batch_size, devices)
+
+    def step_of(trainings: Sequence[Training]) -> Step:
+        return make_step(settings.seed, settings.accumulate, trainings, inputs, None if spread.is_one else spread)
+
     return Parts(
         groups=validated,
         spread=spread,
         initial=initial,
-        step=make_step(settings.seed, settings.accumulate, trainings, inputs, None if spread.is_one else spread),
+        step=step_of(trainings),
+        leaner=step_of(recomputing) if any(a is not b for a, b in zip(recomputing, trainings, strict=True)) else None,
         validate=make_validation(config.loss, validated, logits, inputs),
         rate=next(iter(rates.values())),
     )
+
+
+def _recomputing(training: Training) -> Training:
+    """The same, computing again instead of keeping where the network's settings leave that open."""
+    if getattr(training.config.model, "remat", False) != "auto":
+        return training
+    group = training.group
+    return dataclasses.replace(training, group=dataclasses.replace(group, model=group.model.clone(remat=True)))

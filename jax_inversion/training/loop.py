@@ -25,7 +25,7 @@ from .catalogue import list_checkpoints
 from .console import percent, say_end, say_epoch, say_validation
 from .feed import Feed, fits, size_bytes
 from .interrupt import asked_to_stop
-from .memory import Need, tell
+from .memory import fitting
 from .optimiser import rates_of
 from .resume import check_run, refuse_changes, say_changes
 from .rounds import Rounds, Tell
@@ -179,8 +179,8 @@ class Training:
                 log.info("%s: training on %s", self.run, self.parts.spread)
             if self.done:
                 log.info("%s: going on after step %d of %d", self.run, self.done, self.total)
-            step = self.parts.step
-            tell(Need.of(step, self.state, self.feed.send(), self.resident_bytes), len(self.parts.spread.devices))
+            first, devices = self.feed.send(), len(self.parts.spread.devices)
+            step = fitting(self.parts.step, self.parts.leaner, self.state, first, self.resident_bytes, devices)
             while self.done < self.total:
                 begun, (index, batch) = time.monotonic(), self.feed.take()
                 self.state, metrics = step(self.state, batch)

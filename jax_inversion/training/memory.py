@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 from ..files import size_text
 
 Tree = Any
+Step = Callable[..., Any]
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +45,29 @@ class Need:
         )
 
 
-def tell(need: Need, devices: int) -> None:
-    """Say it, and warn where it is more than there is."""
+def fitting(step: Step, leaner: Step | None, state: Tree, batch: Tree, store: int, devices: int) -> Step:
+    """``step``, or where that needs more than there is ``leaner``; says what it needs, and warns where it is too much.
+
+    What ``jax`` compiles to know that is not compiled again to run it.
+    """
+    need = Need.of(step, state, batch, store)
+    if leaner is not None and _lacking(need, devices):
+        log.info("%s: more than there is, so recomputed instead of kept (remat)", need)
+        step, need = leaner, Need.of(leaner, state, batch, store)
     log.info("%s", need)
+    if lacking := _lacking(need, devices):
+        log.warning("%s: lower train.batch_size, or see docs/howto/memory.md", lacking)
+    return step
+
+
+def _lacking(need: Need, devices: int) -> str:
+    """What is to be said of it where it is more than there is; else nothing."""
     device = jax.local_devices()[0]
     shared = devices if device.platform == "cpu" else 1  # a CPU's virtual devices have one memory
-    if 0 < (there := total_bytes(device)) < shared * need.total:
-        log.warning(
-            "%s is more than the %s there are: lower train.batch_size, or see docs/howto/memory.md",
-            size_text(shared * need.total), size_text(there),
-        )  # fmt: skip
+    there = total_bytes(device)
+    if not 0 < there < shared * need.total:
+        return ""
+    return f"{size_text(shared * need.total)} is more than the {size_text(there)} there are"
 
 
 def total_bytes(device: Any) -> int:

@@ -16,7 +16,7 @@ from .samples import fingerprint
 MAY_CHANGE = (
     "simulate", "simulator", "data.root", "data.skip_bad", "augment", "loss", "infer", "refine", "track",
     "train.epochs", "train.learning_rate", "train.warmup_fraction", "train.final_fraction", "train.weight_decay",
-    "train.clip_norm", "train.checkpoint_every", "train.validate_every",
+    "train.clip_norm", "train.checkpoint_every", "train.validate_every", "model.remat",
 )  # fmt: skip
 STEPS_ONLY = ("augment", "loss", "train")  # what acts in further steps and nowhere else
 
