@@ -26,10 +26,11 @@ def survey_of(
 ) -> Survey:
     """The survey that the files describe, a preset (or ``default``) and the command line completing it.
 
-    ``UserError`` where something is said nowhere, or the files and the preset do not agree. Depths of 0 agree with any:
-    headers have 0 where nobody filled them in.
+    ``UserError`` where something is said nowhere, or the files and the preset do not agree. Depths of 0 agree with any,
+    and alone they are warned of: headers have 0 where nobody filled them in.
     """
-    if others := sorted(set(config.parse_overrides(overrides)) - {"survey"}):
+    given = config.parse_overrides(overrides)
+    if others := sorted(set(given) - {"survey"}):
         raise UserError(f"command line: --{others[0]}.* has no effect here; --survey.* has")
     known = config.load(path).survey.as_dict() if path else default.as_dict() if default else {}
     for name, found in geometry.items():
@@ -40,8 +41,8 @@ def survey_of(
         option = f"--survey.{missing[0].replace('_', '-')}"
         raise UserError(f"the files do not say survey.{', '.join(missing)}; give --survey FILE, or {option} and so on")
     survey = config.from_dict(changed, "the survey").survey
-    flat = [name for name in DEPTHS if geometry.get(name) == 0 == getattr(survey, name) and name not in known]
-    if flat:
+    said = {**known, **given.get("survey", {})}
+    if flat := [name for name in DEPTHS if geometry.get(name) == 0 and name not in said]:
         option = f"--survey.{flat[0].replace('_', '-')}"
         log.warning("survey.%s: 0 in the files; where nobody filled it in, %s says better", " and ".join(flat), option)
     if assumed := [name for name in survey.as_dict() if name not in changed["survey"]]:

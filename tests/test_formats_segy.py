@@ -272,3 +272,13 @@ def test_every_trace_finds_its_place_whatever_the_order(sources, receivers, rand
 
 def test_scalars_divide_where_they_are_negative():
     np.testing.assert_array_equal(scale(np.array([-100, -1, 0, 1, 10])), [0.01, 1, 1, 1, 10])
+
+
+def test_depths_that_nobody_filled_in_are_pointed_out(tmp_path, caplog):
+    found = open_segy([plain(tmp_path / "a.sgy", _set(SourceDepth=0, ReceiverGroupElevation=0))]).geometry
+    rest = ["--survey.nx=6", "--survey.nz=8", "--survey.spacing-m=10", "--survey.peak-hz=10"]
+    assert survey_of(found, None, rest).source_z_m == 0
+    assert "survey.source_z_m and receiver_z_m: 0 in the files; where nobody filled it in" in caplog.text
+    caplog.clear()
+    survey_of(found, None, [*rest, "--survey.source-z-m=0", "--survey.receiver-z-m=5"])
+    assert "0 in the files" not in caplog.text
