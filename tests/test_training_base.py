@@ -64,6 +64,13 @@ def test_training_rows_that_stand_in_for_validation_do_not_see_themselves():
     np.testing.assert_array_equal(base.grids["linear"][TRAIN], usual.grids["linear"][TRAIN])
 
 
+@pytest.mark.parametrize("name", ["linear", "kernel"])
+def test_all_samples_may_be_fitted(name):
+    given = dataclasses.replace(samples(), train=np.arange(COUNT), validation=np.arange(4))
+    grids = fit_base(config(regression=name), given).grids[name]
+    assert grids.shape == (COUNT, 6, 10) and np.isfinite(grids).all()
+
+
 def test_of_a_large_set_some_are_fitted_and_the_others_predicted():
     given = samples()
     base = fit_base(config(regression="kernel", most_samples=4), given)

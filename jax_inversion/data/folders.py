@@ -68,7 +68,7 @@ def find_samples(root: Path | str, split: Split | None, survey: Survey) -> list[
         raise UserError(f"{root}: no such folder; right is a folder with train/ and test/, or a folder of samples")
     splits = [name for name in SPLITS if (root / name).is_dir()]
     if splits and split is not None and split not in splits:
-        raise UserError(f"{root}: has {splits[0]}/ but no {split}/ in it")
+        raise UserError(f"{root}: has {splits[0]}/ but no {split}/ in it; {root / splits[0]} alone would be taken")
     folders = [root / name for name in splits if split in (None, name)] or [root]
     samples = [sample for folder in folders for sample in _samples_in(folder, survey)]
     if not samples:

@@ -66,7 +66,7 @@ def project(inputs: Inputs, mirror: bool) -> tuple[Arrays, Points]:
 
 def components(arrays: Mapping[str, np.ndarray], inputs: Inputs) -> Points:
     """Projected inputs, from ``features``."""
-    return (inputs - arrays["centre"]).reshape(len(inputs), -1) @ arrays["basis"].astype(np.float32)
+    return (inputs - arrays["centre"]).reshape(len(inputs), len(arrays["basis"])) @ arrays["basis"].astype(np.float32)
 
 
 def leading(
