@@ -51,6 +51,7 @@ ROWS: dict[str, str | type[variants.Variant]] = {  # settings, or a network that
     "arcsinh-no-base": "--preprocess.whiten false --preprocess.arcsinh 10 --base.regression none",
     "low-pass-45": "--preprocess.low-pass-hz 45",
     "no-moveout": variants.VerticalConfig,
+    "own-moveout": variants.ProfiledConfig,  # the training set's velocities instead of a reference
     "depth-head": variants.InDepthConfig,
     "adamw-1e-3": "--train.optimiser adamw --train.learning-rate 1e-3",
     "adamw-2e-3": "--train.optimiser adamw --train.learning-rate 2e-3",

@@ -5,12 +5,15 @@ what ``build`` returns differs. Files of a run name it ``traveltime``: nobody el
 """
 
 import dataclasses
+from functools import cache
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jax_inversion import geology
 from jax_inversion.arrays import EXACT
 from jax_inversion.models.convolution import MultiScaleConv
 from jax_inversion.models.moveout import arrivals_s
@@ -18,6 +21,7 @@ from jax_inversion.models.traveltime import CENTRE, SPREAD, Traveltime, Travelti
 from jax_inversion.resampling import averaging_matrix, interpolation_matrix
 from jax_inversion.survey import Survey
 
+GEOLOGY, DRAWN = "marine", 64  # models whose median is the reference
 CHANNELS, CONVOLUTIONS = 12, 2  # of the finishing convolution
 
 
@@ -43,6 +47,26 @@ class Vertical(Traveltime):
         linear = np.maximum(0.0, 1 - np.abs(row - np.arange(nt))) * (row <= nt - 1)
         moved = jnp.einsum("kt,bstr->bksr", jnp.asarray(linear, jnp.float32), gathers, precision=EXACT)
         return moved.reshape(len(gathers), self.tokens, -1)
+
+
+class Profiled(Traveltime):
+    """Moveout at the root-mean-square velocity of the training geology's own median profile."""
+
+    def arrivals_s(self, time_s):
+        return arrivals_s(self.survey, time_s, self.delay_s, median_rms_km_s(self.survey, tuple(time_s)))
+
+
+@cache
+def median_rms_km_s(survey: Survey, time_s: tuple[float, ...]) -> np.ndarray:
+    """Down to two-way times, of the median of ``DRAWN`` models; below the section its last velocity goes on."""
+    with jax.ensure_compile_time_eval():
+        models = [np.asarray(geology.draw(jax.random.key(k), survey, GEOLOGY)) for k in range(DRAWN)]
+    profile = np.median(np.stack(models), axis=(0, 1))
+    below = np.concatenate([[0.0], np.cumsum(2 * survey.spacing_m / 1e3 / profile)])  # two-way time of cells' floors
+    squares = np.concatenate([[0.0], np.cumsum(2 * survey.spacing_m / 1e3 * profile)])  # of velocity, over time
+    far = max(time_s[-1] - below[-1], 0.0) + 1.0
+    below, squares = np.append(below, below[-1] + far), np.append(squares, squares[-1] + far * profile[-1] ** 2)
+    return np.sqrt(np.interp(time_s, below, squares) / np.maximum(time_s, 1e-9))
 
 
 class InDepth(Traveltime):
@@ -89,6 +113,10 @@ class Finished(Traveltime):
 
 class VerticalConfig(Variant):
     network = Vertical
+
+
+class ProfiledConfig(Variant):
+    network = Profiled
 
 
 class InDepthConfig(Variant):

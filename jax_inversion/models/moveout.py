@@ -19,15 +19,20 @@ def reference_km_s(survey: Survey, time_s: Float[np.ndarray, " time"]) -> Float[
 
 
 def arrivals_s(
-    survey: Survey, time_s: Float[np.ndarray, " time"], delay_s: float
+    survey: Survey,
+    time_s: Float[np.ndarray, " time"],
+    delay_s: float,
+    rms_km_s: Float[np.ndarray, " time"] | None = None,
 ) -> Float[np.ndarray, "time shot receiver"]:
     """Where the peak of the reflection from two-way time ``time_s`` below depth 0 stands in each trace.
 
     Normal moveout of flat layers, sqrt(t^2 + (offset / v_rms)^2) (Dix 1955, doi:10.1190/1.1438126), t less the way from
-    depth 0 to source and receiver; the wavelet's peak comes ``delay_s`` after its start.
+    depth 0 to source and receiver; the wavelet's peak comes ``delay_s`` after its start. v_rms is ``rms_km_s``, by
+    default that of ``reference_km_s``: the training set's own decides nothing (benchmarks/README.md).
     """
     offset_m = np.asarray(survey.receiver_x_m)[None, :] - np.asarray(survey.source_x_m)[:, None]
     buried_s = (survey.source_z_m + survey.receiver_z_m) / (survey.v_min_km_s * M_PER_KM)
     vertical_s = np.maximum(np.asarray(time_s) - buried_s, 0.0)[:, None, None]
-    v_m_s = reference_km_s(survey, time_s)[:, None, None] * M_PER_KM
+    v_km_s = reference_km_s(survey, time_s) if rms_km_s is None else rms_km_s
+    v_m_s = v_km_s[:, None, None] * M_PER_KM
     return np.sqrt(vertical_s**2 + (offset_m[None] / v_m_s) ** 2) + delay_s

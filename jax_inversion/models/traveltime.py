@@ -125,7 +125,7 @@ class Traveltime(nn.Module):
         nt, receivers = gathers.shape[2:]
         each = round(self.token_s / self.input_s)
         centres_s = (np.arange(self.tokens * each) + 0.5) * self.input_s
-        row = moveout.arrivals_s(self.survey, centres_s, self.delay_s) / self.survey.dt_s
+        row = self.arrivals_s(centres_s) / self.survey.dt_s
         near = np.minimum(np.floor(row).astype(int), nt - 2)
         share = np.where(row <= nt - 1, row - near, 0.0)
         trace = np.arange(row[0].size).reshape(row.shape[1:])
@@ -135,6 +135,10 @@ class Traveltime(nn.Module):
         first, second = ((weight * inside).astype(np.float32).reshape(1, -1) for weight in (1 - share, share))
         moved = samples[:, flat.ravel()] * first + samples[:, flat.ravel() + receivers] * second
         return moved.reshape(len(gathers), self.tokens, -1)
+
+    def arrivals_s(self, time_s: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time shot receiver"]:
+        """Where reflections from two-way times stand in the traces."""
+        return moveout.arrivals_s(self.survey, time_s, self.delay_s)
 
     def in_time(self, velocity: Velocity) -> tuple[InTime, InTime]:
         """Log velocity every ``head_s`` of a model (batch, x, depth), and the share of each interval that it covers."""
