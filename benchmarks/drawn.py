@@ -8,14 +8,13 @@ drawn are compared with those of the truth, by the same simulator, in the object
 the truth with what was recorded (on finer cells, say): the simulator's error. In percent of the data, as Markdown.
 """
 
-import argparse
-from pathlib import Path
+import itertools
 
 import jax.numpy as jnp
 import numpy as np
+from named import named
 
-import jax_inversion
-from jax_inversion.data.folders import Sample, find_samples, read_gathers, read_velocity
+from jax_inversion.data.folders import Sample, read_gathers, read_velocity
 from jax_inversion.inference.predictor import Predictor
 from jax_inversion.physics import simulate
 from jax_inversion.refinement.objective import Observed, band, filtered, misfits, options
@@ -60,13 +59,8 @@ def shares(sample: Sample, predictor: Predictor) -> list[list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ckpt", required=True)
-    parser.add_argument("--data", type=Path, required=True, help="samples with their velocity models")
-    parser.add_argument("--count", type=int, default=12)
-    asked, overrides = parser.parse_known_args()
-    predictor = jax_inversion.load(asked.ckpt, overrides)
-    samples = find_samples(asked.data, None, predictor.survey)[: asked.count]
+    predictor, folders = named(__doc__, count=12)
+    samples = list(itertools.chain(*folders.values()))
     found = 100 * np.array([shares(sample, predictor) for sample in samples])  # (sample, band, what)
     columns = " | ".join(f"{what}, median | worst" for what in WHAT)
     print(f"| band, {len(samples)} samples | {columns} | fitted to, median | `refine.noise` |")

@@ -5,14 +5,13 @@
 Noise as in ``noisy.py``, of 3 and 10 %, in what the networks see and what is refined alike.
 """
 
-import argparse
-from pathlib import Path
+import itertools
 
 import numpy as np
+from named import named
 from noisy import KINDS, LEVELS, name, noise
 
-import jax_inversion
-from jax_inversion.data.folders import find_samples, read_gathers, read_velocity
+from jax_inversion.data.folders import read_gathers, read_velocity
 from jax_inversion.inference.predictor import Predictor
 from jax_inversion.metrics import mape
 from jax_inversion.refinement import refine
@@ -35,13 +34,8 @@ def row(predictor: Predictor, gathers: np.ndarray, truths: list[np.ndarray], lev
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ckpt", required=True)
-    parser.add_argument("--data", type=Path, required=True, help="samples with their velocity models")
-    parser.add_argument("--count", type=int, default=6)
-    options, overrides = parser.parse_known_args()
-    predictor = jax_inversion.load(options.ckpt, overrides)
-    samples = find_samples(options.data, None, predictor.survey)[: options.count]
+    predictor, folders = named(__doc__, count=6)
+    samples = list(itertools.chain(*folders.values()))
     gathers = np.concatenate([predictor.decimated(read_gathers(sample, predictor.survey)) for sample in samples])
     truths = [read_velocity(sample, predictor.survey) for sample in samples]
     print(f"| noise, {len(samples)} samples | before | after | ratio | worst | came back as it was |")

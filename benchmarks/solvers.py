@@ -8,11 +8,9 @@ simulator forward. Each takes the bands of [refine] one after the other, and wha
 shot as in ``refine``. The first row has each way's compilation in its seconds.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 import scipy.optimize
+from named import named
 
-import jax_inversion
-from jax_inversion.data.folders import Sample, find_samples, read_gathers, read_velocity
+from jax_inversion.data.folders import Sample, read_gathers, read_velocity
 from jax_inversion.data.preprocess import decimate
 from jax_inversion.inference.predictor import Predictor
 from jax_inversion.metrics import mape
@@ -208,21 +206,16 @@ def say(name: str, told: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ckpt", required=True)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of samples with their models")
-    parser.add_argument("--count", type=int, default=3, help="of samples, the first of each folder")
-    asked, overrides = parser.parse_known_args()
-    predictor = jax_inversion.load(asked.ckpt, overrides)
+    predictor, folders = named(__doc__, count=3)
     prior = learnt(predictor)
     print("| sample | predicted | " + " | ".join(f"{name} | s" for name in WAYS) + " |")
     print("|---|" + "--:|" * (1 + 2 * len(WAYS)), flush=True)
-    for folder in asked.data:
+    for folder, samples in folders.items():
         found = []
-        for sample in find_samples(folder, None, predictor.survey)[: asked.count]:
+        for sample in samples:
             found.append(row(problem_of(sample, predictor, prior), read_velocity(sample, predictor.survey)))
             say(sample.id, found[-1])
-        say(f"mean, {folder.name}", np.mean(found, axis=0))
+        say(f"mean, {folder}", np.mean(found, axis=0))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ def parser() -> DoorParser:
     door.add_argument("--data", type=Path, required=True, metavar="DIR", help="samples with their velocity models")
     door.add_argument("--count", type=int, default=8, metavar="N", help="how many of them, the first (default 8)")
     door.add_argument("--spacing", metavar="M", help="short for --simulator.spacing-m: cells of the simulator")
-    door.add_argument("--survey", type=Path, metavar="CONFIG.toml", help="preset with another survey or simulator")
+    door.add_argument(
+        "--survey", type=Path, metavar="CONFIG.toml", help="preset with survey and simulator (default: beside DIR)"
+    )
     door.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     return door
 

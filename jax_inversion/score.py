@@ -72,8 +72,7 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, _ = parser().read(argv)
-    data = options.data if options.check else options.truth
-    known = options.survey or (beside(data) if data else None)
+    known = options.survey or beside(options.data if options.check else options.truth)
     survey = config.load(known).survey if known else None
     if options.check:
         if options.data is None:

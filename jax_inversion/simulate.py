@@ -67,15 +67,16 @@ def parser() -> DoorParser:
     truth.add_argument("--truth", type=Path, metavar="DIR", help="write the models there, apart from the gathers")
     truth.add_argument("--no-truth", action="store_true", help="write no models")
     door.add_argument("--spacing", metavar="M", help="short for --simulator.spacing-m: cells of the simulator")
-    door.add_argument("--survey", type=Path, metavar="CONFIG.toml", help="preset with another survey or simulator")
+    door.add_argument(
+        "--survey", type=Path, metavar="CONFIG.toml", help="preset with survey and simulator (default: beside DIR)"
+    )
     return door
 
 
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    models = options.source or options.blend
-    known = options.survey or (beside(models) if models else None)
+    known = options.survey or beside(options.source or options.blend)
     settings = config.survey_and_simulator(known, options.spacing, overrides)
     ids = simulate(
         options.out,

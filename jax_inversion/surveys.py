@@ -91,6 +91,7 @@ def keep_survey(path: Path, survey: Survey) -> None:
         )
 
 
-def beside(source: Path) -> Path | None:
-    """The survey that is kept beside the samples in ``source``, or beside their folder."""
-    return next((path for folder in (source, source.parent) if (path := folder / SURVEY_FILE).is_file()), None)
+def beside(source: Path | None) -> Path | None:
+    """The survey that is kept beside the samples in ``source``, or beside their folder; None where there is neither."""
+    folders = () if source is None else (source, source.parent)
+    return next((path for folder in folders if (path := folder / SURVEY_FILE).is_file()), None)

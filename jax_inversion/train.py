@@ -114,7 +114,7 @@ def open_store(config: Config, data: Path | None, run: Run | Path, hint: str = S
         raise UserError("no data: give --data DIR, or root in the config's [data] section")
     if source == "store":
         return share_store(config, data, place)
-    refuse_other(data, config.survey, "the preset's, its [survey]")
+    refuse_other(data, config.survey, "the preset's [survey]")
     own = pack_store(config, data, place, hint)
     return own if source == "folders" else join(own, _simulated(config, place, place.simulated))
 

@@ -293,7 +293,7 @@ def test_data_of_another_survey(run, tmp_path, capsys):
     assert "another survey" in message and "(101, 5)" in message and "(51, 5)" in message
     keep_survey(tmp_path / SURVEY_FILE, other)
     assert infer.main(["--ckpt", str(run), "--data", str(tmp_path)]) == 2
-    assert f"survey than {run}/" in (message := capsys.readouterr().err) and message.endswith("differs in nt\n")
+    assert f"survey than that of {run}/" in (message := capsys.readouterr().err) and message.endswith("differs in nt\n")
 
 
 def test_bad_samples_are_all_named_and_nothing_is_written(run, tmp_path):

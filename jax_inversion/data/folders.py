@@ -129,8 +129,6 @@ def read_gathers(sample: Sample, survey: Survey, digests: dict[str, str] | None 
 
     ``digests`` is given the SHA-256 of each good file's bytes, by the file's name.
     """
-    if fault := _of_another_survey(sample, survey):
-        raise BadSample(sample.id, [fault])
     gathers = np.empty(survey.gathers_shape, np.float32)
     faults = []
     for shot, name in enumerate(gather_files(survey)):
@@ -144,7 +142,8 @@ def read_gathers(sample: Sample, survey: Survey, digests: dict[str, str] | None 
     if not faults and not gathers.any():
         faults.append(f"{sample.path}: the amplitudes of all shots are zero")
     if faults:
-        raise BadSample(sample.id, faults)
+        other = _of_another_survey(sample, survey)
+        raise BadSample(sample.id, [other] if other else faults)
     return gathers
 
 

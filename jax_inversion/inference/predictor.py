@@ -79,8 +79,8 @@ class Predictor:
 
         They are of ``survey``, or decimated already to the interval that the networks see. ``intervals``, such as 0.9,
         adds models between which that share of the cells is to lie, calibrated on samples that training did not see.
-        ``UserError`` for another shape, for values that are not finite, or zero throughout, or far from training's, and
-        where nothing is known to calibrate by.
+        ``UserError`` for another shape, for values that are not finite or zero throughout, or that make models so, and
+        where nothing is known to calibrate by; amplitudes far from training's are warned of.
         """
         from .intervals import bounds, calibrated  # which read predictors
 

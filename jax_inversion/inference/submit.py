@@ -33,7 +33,7 @@ def test_samples(predictor: Predictor, data: Path | str | None = None) -> list[S
         data = root or (run.data if run.data.is_dir() else None)
     if data is None:
         raise UserError(f"{run.path}: the run does not say where its data lie; give --data DIR")
-    refuse_other(data, predictor.survey, f"{predictor.restored.path} was trained for")
+    refuse_other(data, predictor.survey, f"that of {predictor.restored.path}")
     samples = find_samples(data, "test", predictor.survey)
     _refuse_other_survey(samples[0], predictor)
     return samples
