@@ -1,6 +1,7 @@
 """The functions of the Python interface: what the front doors do with folders, with arrays."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from . import backgrounds, metrics, physics
-from .arrays import Gathers
+from .arrays import Gathers, numbers
 from .errors import UserError
 from .inference.prediction import Prediction
 from .inference.predictor import Predictor
@@ -29,6 +30,8 @@ def load(ckpt: Path | str, overrides: Sequence[str] = ()) -> Predictor:
     ``overrides`` change the [infer] and [refine] sections, as in ``load(RUN, ["--infer.mirror", "false"])``.
     ``UserError`` for a checkpoint that is missing or damaged.
     """
+    if not isinstance(ckpt, str | PathLike):
+        raise UserError(f"load: {ckpt!r} is no path; right is a run, a model file or 'pretrained'")
     return Predictor.load(ckpt, overrides, sections=("infer", "refine"))
 
 
@@ -63,7 +66,7 @@ def refine(
     from .refinement.submission import refine_arrays
 
     known = None if intervals is None else calibration.table(predictor)
-    velocity, spread = refine_arrays(predictor, np.asarray(gathers), _models(start).astype(np.float32))
+    velocity, spread = refine_arrays(predictor, numbers("gathers", gathers), _models(start).astype(np.float32))
     low = high = None
     if known is not None and intervals is not None:
         factors = chosen(known, intervals, str(predictor.restored.path))
@@ -83,7 +86,7 @@ def quality(predictor: Predictor, gathers: AnyArray, prediction: Prediction | An
     velocity = _models(prediction)
     if velocity.shape != predictor.survey.model_shape:
         raise UserError(f"the prediction is {velocity.shape}; right is {predictor.survey.model_shape} (x, depth)")
-    return quality_of(predictor, np.asarray(gathers), velocity.astype(np.float32))
+    return quality_of(predictor, numbers("gathers", gathers), velocity.astype(np.float32))
 
 
 def score(truth: AnyArray, prediction: Prediction | AnyArray, survey: Survey | None = None) -> dict[str, float]:
@@ -92,7 +95,7 @@ def score(truth: AnyArray, prediction: Prediction | AnyArray, survey: Survey | N
     SSIM is relative to the velocities of ``survey``: unless given the prediction's, of arrays the challenge's.
     """
     survey = survey or (prediction.survey if isinstance(prediction, Prediction) else CHALLENGE)
-    found, true = _models(prediction), np.asarray(truth)
+    found, true = _models(prediction), numbers("truth", truth)
     if found.shape != true.shape:
         raise UserError(f"the prediction is {found.shape}, the truth {true.shape}; right are equal shapes (x, depth)")
     plain = {name: float(getattr(metrics, name)(found, true)) for name in ("mape", "mae", "rmse")}
@@ -115,7 +118,9 @@ def plot_model(
         return plots.comparison(
             truth, model.velocity_km_s, survey or model.survey, spread=model.spread_km_s, title=title
         )
-    velocity = np.asarray(model)
+    velocity = _models(model)
+    if velocity.ndim != 2:
+        raise UserError(f"the model is {velocity.shape}; right is one model (x, depth)")
     return plots.comparison(truth, velocity, (survey or CHALLENGE).on_grid(velocity.shape), title=title)
 
 
@@ -129,11 +134,11 @@ def plot_gathers(
     """A figure of a sample's gathers, every shot beside the next, with amplitudes that grow with time."""
     from . import plots
 
-    gathers = np.asarray(gathers)
+    gathers = numbers("gathers", gathers)
     if gathers.shape != survey.gathers_shape:
         raise UserError(f"gathers are {gathers.shape}; right is {survey.gathers_shape} (shot, time, receiver)")
     return plots.gather_panel(gathers, survey, gain=gain, title=title)
 
 
 def _models(given: Prediction | AnyArray) -> np.ndarray:
-    return np.asarray(given.velocity_km_s if isinstance(given, Prediction) else given)
+    return numbers("the model", given.velocity_km_s if isinstance(given, Prediction) else given)

@@ -12,6 +12,7 @@ from physics_tiny import TINY as SURVEY
 
 import jax_inversion
 from jax_inversion import physics
+from jax_inversion.arrays import numbers
 from jax_inversion.errors import UserError
 
 FAST = {"spacing_m": 20.0, "background_km_s": "none"}
@@ -47,6 +48,36 @@ def test_simulate_is_the_simulator_and_differentiable():
     assert slope.shape == velocity.shape and np.abs(slope).max() > 0
     with pytest.raises(UserError, match="settings are spacing_m, order"):
         jax_inversion.simulate(velocity, SURVEY, spacing=20.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "NoneType of object"),
+        ("model.npy", "str of <U9"),
+        ([[1.0, 2.0], [3.0]], "cannot be made one"),
+        (np.ones(SURVEY.model_shape, complex), "ndarray of complex128"),
+    ],
+)
+def test_what_holds_no_numbers_is_one_line(given, said):
+    with pytest.raises(UserError, match=f"truth: .*{said}"):
+        numbers("truth", given)
+
+
+def test_wrong_arrays_are_one_line_in_every_function():
+    code = """if True:
+        import numpy as np, jax_inversion as ji
+        model, words = np.full(ji.CHALLENGE.model_shape, 2.0), "no array"
+        for call in (lambda: ji.load(3), lambda: ji.score(model, words), lambda: ji.score(words, model),
+                     lambda: ji.plot_model(words), lambda: ji.plot_model(model[0]), lambda: ji.plot_gathers(words),
+                     lambda: ji.simulate(words)):
+            try:
+                call()
+            except ji.UserError as error:
+                print(error)
+    """
+    said = in_python(code).splitlines()  # in a process of its own: the tests' would check types before
+    assert len(said) == 7 and "3 is no path" in said[0]
 
 
 def test_score_and_figures_of_arrays():

@@ -12,6 +12,7 @@ import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,9 @@ def factors(stored: Stored, level: float) -> Factors:
 
 def check_level(level: float) -> None:
     """``UserError`` unless it is a probability that intervals can have."""
-    if not 0 < level < 1:
-        raise UserError(f"--intervals is {level:g}; right is a share of the cells between 0 and 1, such as 0.9")
+    if not (isinstance(level, Real) and 0 < level < 1):
+        shown = f"{level:g}" if isinstance(level, Real) else repr(level)
+        raise UserError(f"--intervals is {shown}; right is a share of the cells between 0 and 1, such as 0.9")
 
 
 def relative(spread: np.ndarray, model: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import config as configs
 from .. import regression
+from ..arrays import numbers
 from ..caches import keep_compiled
 from ..config import Config
 from ..data.amplitudes import amplitude_fault, rms
@@ -85,7 +86,7 @@ class Predictor:
         from .intervals import bounds, calibrated  # which read predictors
 
         factors = None if intervals is None else calibrated(self, intervals)
-        seen = self.decimated(np.asarray(gathers))
+        seen = self.decimated(numbers("gathers", gathers))
         for k, sample in enumerate(seen):
             if not sample.any():
                 raise UserError(f"gathers of sample {k} are zero throughout; right are recorded amplitudes")

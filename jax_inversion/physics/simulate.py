@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Shaped
 
-from ..arrays import EXACT, Gathers, Velocity
+from ..arrays import EXACT, Gathers, Velocity, are_numbers
 from ..errors import UserError
 from ..survey import CHALLENGE_RUN, Reference, Survey
 from . import stencil
@@ -199,7 +199,7 @@ def _floats(velocity: Array | np.ndarray) -> Float[Array, "*batch x depth"]:
     """Of a type to compute in: float64 stays (where JAX has it), everything else becomes float32."""
     if not isinstance(velocity, jax.Array):
         velocity = np.asarray(velocity)
-    if not jnp.issubdtype(velocity.dtype, jnp.floating) and not jnp.issubdtype(velocity.dtype, jnp.integer):
+    if not are_numbers(velocity.dtype):
         raise UserError(f"velocity holds {velocity.dtype}; every cell must be a number of km/s")
     wide = jnp.issubdtype(velocity.dtype, jnp.floating) and velocity.dtype.itemsize >= 8
     return jnp.asarray(velocity.astype(jax.dtypes.canonicalize_dtype(jnp.float64) if wide else jnp.float32))
