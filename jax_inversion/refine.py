@@ -9,7 +9,7 @@ import numpy as np
 from .cli import DoorParser, front_door
 from .errors import UserError
 from .files import check_writable
-from .inference.intervals import check_level, chosen, with_others, write_bounds
+from .inference.intervals import calibrated, check_level, chosen, with_others, write_bounds
 from .inference.predictor import Predictor
 from .inference.submission import bounds_paths, check_place, spread_path
 from .inference.submit import test_samples
@@ -31,8 +31,8 @@ def refine(
     ``out`` defaults to RUN/submission_<checkpoint>_epoch_<n>_refined.npz; beside it lie the models' standard deviations
     (``_spread``), what became of each sample (``_refinement.json``), and the predictions (``_start``) unless the run's
     own submission is of just these samples. ``intervals``, such as 0.9, adds models between which that share of the
-    cells is to lie (``_lower``, ``_upper``), calibrated on refined validation samples of the run. ``overrides`` change
-    the sections [infer] and [refine].
+    cells is to lie (``_lower``, ``_upper``), calibrated on refined validation samples of the run; samples that the
+    budget left have those of predictions. ``overrides`` change the sections [infer] and [refine].
 
     ``UserError`` for a missing checkpoint, bad samples, another survey's data, and a run without its training samples.
     """
@@ -48,11 +48,13 @@ def refine(
     budget_s = np.inf if budget_minutes is None else 60 * budget_minutes
     with run.lock():
         table = None if intervals is None else calibration.table(predictor)
-        refine_submission(predictor, samples, out, budget_s)
+        told = refine_submission(predictor, samples, out, budget_s)
     if table is not None and intervals is not None:
         find = partial(chosen, table, where=str(predictor.restored.path))
         known = with_others(find, intervals, predictor.config.infer.intervals)
-        write_bounds(out, known, intervals, predictor.survey, made_from(predictor, samples))
+        left = [sample.id for sample in samples if sample.id not in told]
+        predicted = dict.fromkeys(left, calibrated(predictor, intervals)) if left else {}
+        write_bounds(out, known, intervals, predictor.survey, made_from(predictor, samples), predicted)
     return out
 
 

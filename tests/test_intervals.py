@@ -94,6 +94,10 @@ def test_bounds_lie_beside_their_submission_and_are_scored(tmp_path, capsys):
     assert (half["level"], most["level"]) == (0.5, 0.8) and half["width"] < most["width"]
     said = capsys.readouterr().out
     assert "intervals of 80 %" in said and "within intervals of 50, 80 % by depth, +- over samples" in said
+    write_bounds(out, known, 0.8, SURVEY, {"checkpoint": 1}, {"s1": 2 * known[0.8]})
+    assert score_main([*arguments, "--json", str(tmp_path / "scores.json")]) == 0
+    (apart,) = json.loads((tmp_path / "scores.json").read_text())["intervals"]  # s1 has no factors of other levels
+    assert apart["level"] == 0.8 and apart["width"] > 1.1 * most["width"]
     with SubmissionWriter(out, {"checkpoint": 2}) as writer:
         for k, field in enumerate(stored.models):
             writer.write(f"s{k}", field)

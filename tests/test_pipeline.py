@@ -75,10 +75,13 @@ def test_refining_stops_with_its_budget_and_goes_on_to_the_same_models(first, tm
     refine(run.path, run.data, out, budget_minutes=1e-6)
     told = json.loads(rows_path(out).read_text())
     assert len(told) == 1 and "3 samples come back as they were predicted: the budget is spent" in caplog.text
-    with read_submission(run.submission("best_epoch_1")) as start, read_submission(out) as refined:
-        for sample_id in start.ids:
-            same = np.array_equal(start.read(sample_id, (12, 20)), refined.read(sample_id, (12, 20)))
-            assert same != (sample_id in told and told[sample_id]["scale"] > 0)
+    predicted = run.submission("best_epoch_1")
+    for path in (predicted, spread_path(predicted)):
+        written = out if path == predicted else spread_path(out)
+        with read_submission(path) as start, read_submission(written) as refined:
+            for name in start.ids:
+                same = np.array_equal(start.read(name, (12, 20)), refined.read(name, (12, 20)))
+                assert same == (name not in told) or not told[name]["scale"]
     begun = (tmp_path / "refined.refining" / "rows.jsonl").read_text()
     (tmp_path / "refined.refining" / "rows.jsonl").write_text(begun + begun[:40])  # as a kill leaves it
     refine(run.path, run.data, out)

@@ -116,18 +116,28 @@ def relative(spread: np.ndarray, model: np.ndarray) -> np.ndarray:
 
 
 def write_bounds(
-    out: Path, known: Mapping[float, Factors], level: float, survey: Survey, made_from: Mapping[str, Any]
+    out: Path,
+    known: Mapping[float, Factors],
+    level: float,
+    survey: Survey,
+    made_from: Mapping[str, Any],
+    apart: Mapping[str, Factors] | None = None,
 ) -> None:
     """The lower and upper models of the submission ``out``, whose spread lies beside it. Of the other levels that are
-    ``known`` they have the factors, which is enough to score them.
+    ``known`` they have the factors, which is enough to score them. Samples ``apart``, by id, have factors of their own
+    for ``level``.
     """
+    apart = apart or {}
+    if apart:  # what is known of other levels does not hold for all
+        known = {level: known[level]}
     made = {**made_from, "level": level, "factors": {str(each): list(map(float, known[each])) for each in known}}
     with ExitStack() as stack:
         models, spreads = (stack.enter_context(read_submission(path)) for path in (out, spread_path(out)))
         writers = [stack.enter_context(SubmissionWriter(path, made)) for path in bounds_paths(out)]
         for sample_id in models.ids:
             model, spread = (each.read(sample_id, survey.model_shape) for each in (models, spreads))
-            for writer, bound in zip(writers, bounds(model, spread, known[level], survey), strict=True):
+            found = apart.get(sample_id, known[level])
+            for writer, bound in zip(writers, bounds(model, spread, found, survey), strict=True):
                 writer.write(sample_id, bound)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from ..data.folders import Sample, read_gathers
 from ..data.preprocess import decimate
+from ..errors import RunError
 from ..files import digest, digest_json, read_journal, write_aside
-from ..inference.submission import read_submission
+from ..inference.submission import read_spread, read_submission
 from ..npy import open_mapped
 from ..progress import Progress, cores
 from ..resampling import resize
@@ -24,7 +25,7 @@ from ..simulation.job import filled
 from ..simulation.workers import run
 from ..survey import Survey
 from . import prior
-from .inversion import Refined, Setting, absolute, refine_together
+from .inversion import Refined, Setting, refine_together
 from .prior import Prior
 
 JOURNAL, MADE_FROM = "rows.jsonl", "made_from"
@@ -146,15 +147,17 @@ def refined_samples(
 
 
 def models(job: RefineJob, rows: dict[int, dict[str, Any]]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """(id, model, its standard deviation) of every sample; those not done as they were predicted, with the prior's."""
-    with read_submission(job.start) as submission:
+    """(id, model, its standard deviation) of every sample; of those not done the prediction and the members' spread."""
+    with read_submission(job.start) as submission, read_spread(job.start) as spreads:
         for k in range(len(job.samples)):
             if k in rows:
                 model, deviation = open_mapped(job.result(k))
                 yield job.id_of(k), model, deviation
+            elif spreads is None:
+                raise RunError(f"{job.start}: the members' spread beside it is gone")
             else:
-                model = submission.read(job.id_of(k), job.recorded.model_shape)
-                yield job.id_of(k), model, absolute(job.belief.deviation, model)
+                name, shape = job.id_of(k), job.recorded.model_shape
+                yield name, submission.read(name, shape), spreads.read(name, shape)
 
 
 def _begin(job: Refining, made_from: dict[str, Any]) -> dict[int, dict[str, Any]]:

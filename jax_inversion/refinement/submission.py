@@ -20,7 +20,7 @@ from ..data.folders import Sample, check_samples
 from ..errors import UserError
 from ..files import digest, save_array, write_aside
 from ..inference.predictor import Predictor
-from ..inference.submission import SubmissionWriter, read_submission, spread_path
+from ..inference.submission import SubmissionWriter, read_spread, spread_path
 from ..inference.submit import provenance, submit
 from ..physics import SimulatorConfig, simulate
 from ..runs import Run
@@ -100,17 +100,21 @@ def made_from(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, Any]
 
 def predicted(predictor: Predictor, samples: Sequence[Sample], out: Path) -> Path:
     """The submission that is refined into ``out``: the run's own where that is of just these samples, else one beside
-    ``out``, made now unless it is there.
+    ``out``, made now unless it is there. The members' spread lies beside either.
     """
     made, run = provenance(predictor, samples), Run(predictor.restored.run)
     own, start = run.submission(predictor.restored.label), out.with_name(f"{out.stem}_start.npz")
-    if run.has(own.name, made):
+    if run.has(own.name, made) and _made_with_spread(own, made):
         return own
-    with contextlib.suppress(UserError), read_submission(start) as kept:
-        if kept.made_from == made:
-            return start
-    submit(predictor, samples, start, made)
+    if not (start.exists() and _made_with_spread(start, made)):
+        submit(predictor, samples, start, made, uncertainty=True)
     return start
+
+
+def _made_with_spread(submission: Path, made: dict[str, Any]) -> bool:
+    with contextlib.suppress(UserError), read_spread(submission) as spread:
+        return spread is not None and spread.made_from == made
+    return False
 
 
 def refine_submission(
@@ -122,9 +126,9 @@ def refine_submission(
 ) -> dict[str, Any]:
     """Predict ``samples`` and refine them into ``out``, standard deviations beside it; what became of each.
 
-    An interrupted one goes on. After ``budget_s`` the samples that are left come back as they were predicted, and the
-    same call later goes on with them. ``part_of`` is what the whole is made from that these are a part of.
-    ``UserError`` for bad samples before any work.
+    An interrupted one goes on. After ``budget_s`` the samples that are left come back as they were predicted, with the
+    members' spread, and the same call later goes on with them. ``part_of`` is what the whole is made from that these
+    are a part of. ``UserError`` for bad samples before any work.
     """
     check_samples(samples, predictor.survey, velocity=False)
     config, made = predictor.config, part_of or made_from(predictor, samples)
