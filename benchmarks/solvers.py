@@ -60,7 +60,7 @@ def gauss_newton(problem: Problem) -> np.ndarray:
 
 
 def l_bfgs(problem: Problem) -> np.ndarray:
-    rest, w = (problem.observed, problem.factor), np.zeros(problem.factor.shape[0])
+    rest, w = (problem.observed, problem.factor), np.asarray(solver.nothing(problem.factor), np.float64)
     for each in problem.bands:
 
         def both(w: np.ndarray, each: Band = each) -> tuple[float, np.ndarray]:
@@ -79,20 +79,22 @@ def smoother(problem: Problem) -> np.ndarray:
     rest, factor = (problem.observed, problem.factor), problem.prior.factor
     fitted, tapered = np.flatnonzero(problem.observed.fitted), tapers(problem)
     rng = np.random.default_rng(0)
-    draws = rng.standard_normal((factor.shape[0], MEMBERS)).astype(np.float32)
+    draws = rng.standard_normal((solver.KINDS, len(factor), MEMBERS)).astype(np.float32)
     for each in problem.bands:
         data = np.asarray(filtered(each, problem.observed.gathers))[fitted, ..., None]
         deviation = float(each.precision) ** -0.5
         for _ in range(ASSIMILATIONS):
-            some = [jnp.asarray(draws.T[k : k + TRIED]) for k in range(0, MEMBERS, TRIED)]
+            ws = draws.reshape(-1, MEMBERS).T
+            some = [jnp.asarray(ws[k : k + TRIED]) for k in range(0, MEMBERS, TRIED)]
             predicted = np.concatenate([_seen(ws, each, *rest, **problem.fixed) for ws in some])
             predicted = np.moveaxis(predicted[:, fitted], 0, -1)
             noise = ASSIMILATIONS**0.5 * rng.standard_normal(predicted.shape).astype(np.float32)
             missed = (data - predicted) / deviation + noise
             # the taper has places, and numbers of the prior's factor have none: so by way of fields and back
-            change = gained(factor @ draws, predicted / deviation, missed, tapered)
-            draws += scipy.linalg.solve_triangular(factor, change, lower=True, check_finite=False)
-    return judged(problem, draws.mean(1))
+            for kind in draws:
+                change = gained(factor @ kind, predicted / deviation, missed, tapered)
+                kind += scipy.linalg.solve_triangular(factor, change, lower=True, check_finite=False)
+    return judged(problem, draws.reshape(-1, MEMBERS).mean(1))
 
 
 def gained(fields: np.ndarray, predicted: np.ndarray, missed: np.ndarray, tapered: list[np.ndarray]) -> np.ndarray:

@@ -54,9 +54,8 @@ def observed():
     background = np.array(backgrounds.background(TINY, SIMULATOR))
     start = model()
     start[:, :5] = TINY.v_min_km_s
-    truth = np.asarray(
-        solver.refined(start, jnp.eye(48), jnp.asarray(fields(1, 9)[0].ravel(), jnp.float32), SHAPE, TINY)
-    )
+    both = jnp.asarray(fields(2, 9).reshape(-1), jnp.float32)
+    truth = np.asarray(solver.refined(start, jnp.eye(48), both, SHAPE, TINY))
     return background, start, truth, np.asarray(simulate(truth, TINY, background=background, **SIMULATOR.options))
 
 
@@ -84,10 +83,29 @@ def test_lanczos_vectors_solve_and_know_what_data_leave_open():
     np.testing.assert_allclose(vectors @ vectors.T, np.eye(12), atol=1e-4)
     inner = solver.first_column(tridiagonal, 12) * jnp.linalg.norm(start)
     np.testing.assert_allclose(vectors.T @ inner, np.linalg.solve(matrix + np.eye(12), start), rtol=2e-2, atol=1e-3)
-    zero = jnp.zeros(())
-    step = solver.Step(start, zero, zero, solver.Misfits(0.0, 0.0), vectors, tridiagonal)
-    exact = np.sqrt(np.diag(np.linalg.inv(np.asarray(matrix, np.float64) + np.eye(12))))
-    np.testing.assert_allclose(solver.deviation(jnp.eye(12), step, (3, 4)).ravel(), exact, rtol=2e-2)
+
+
+def test_the_deviation_is_what_data_leave_open_of_the_prior():
+    """Against dense algebra, where corrections are so small that the model follows them in proportion."""
+    rng = np.random.default_rng(3)
+    root, size = rng.normal(size=(24, 24)).astype(np.float32), 1e-3
+    matrix, wide = jnp.asarray(root @ root.T), dataclasses.replace(TINY, v_min_km_s=0.1, v_max_km_s=9.0)
+    vectors, tridiagonal = solver.lanczos(lambda p: matrix @ p, jnp.asarray(root[0]), 24, 24)
+    start, fixed = jnp.full((3, 4), 2.0), {"shape": (3, 4), "survey": wide}
+    factor = jnp.asarray(size * np.eye(12), jnp.float32)
+    nothing = solver.nothing(factor)
+    prior_alone, found = (
+        solver.deviation(start, factor, nothing, *known, **fixed)
+        for known in ((nothing[None], jnp.zeros((1, 1))), (vectors, tridiagonal))
+    )
+    slopes = np.asarray(jax.jacobian(lambda w: solver.refined(start, factor, w, (3, 4), wide).ravel())(nothing))
+    for given, covariance in (
+        (prior_alone, np.eye(24)),
+        (found, np.linalg.inv(np.asarray(matrix, np.float64) + np.eye(24))),
+    ):
+        exact = np.sqrt(np.diag(slopes @ covariance @ slopes.T))
+        np.testing.assert_allclose(np.ravel(given), exact, rtol=0.35)  # 64 draws: 9 % each
+        assert np.mean(np.ravel(given) / exact) == pytest.approx(1, abs=0.1)
 
 
 def test_the_same_again_gives_the_same_bits(learnt, observed):
@@ -133,9 +151,8 @@ def test_a_correction_brings_the_model_nearer_to_the_truth(learnt, observed):
     assert found.scale > 0 and not found.reason
     assert after < 0.5 * before
     assert found.end.held_out < 0.2 * found.start.held_out
-    assert (
-        found.deviation <= learnt.deviation + 1e-6
-    ).all() and found.deviation.mean() < 0.95 * learnt.deviation.mean()
+    back = refine(start, np.full_like(gathers, np.nan), background, learnt, setting())
+    assert found.deviation_km_s.mean() < 0.95 * back.deviation_km_s.mean()  # which is the prior's
 
 
 def test_what_cannot_be_refined_comes_back_as_it_was(learnt, observed):
@@ -169,7 +186,7 @@ def test_samples_side_by_side_are_refined_as_each_alone(learnt, observed):
         alone = refine(start, traces, background, learnt, settings)
         assert (together.scale, together.steps, together.reason) == (alone.scale, alone.steps, alone.reason)
         np.testing.assert_allclose(together.velocity_km_s, alone.velocity_km_s, rtol=2e-3)
-        np.testing.assert_allclose(together.deviation, alone.deviation, rtol=2e-2)
+        np.testing.assert_allclose(together.deviation_km_s, alone.deviation_km_s, rtol=5e-2, atol=2e-3)
     assert [bool(one.scale) for one in found] == [True, False, False, True]
 
 

@@ -28,7 +28,7 @@ truths = np.full((count + 1, *TINY.model_shape), TINY.v_min_km_s, np.float32)
 for k, truth in enumerate(truths[:-1]):
     truth[:, 8 + k:] = 2.2
 *gathers, water = simulate(truths, TINY, **simulator.options)
-starts = np.where(truths > TINY.v_min_km_s, truths * 1.05, truths)
+starts = np.where(truths > TINY.v_min_km_s, truths * 1.02, truths)
 for name, array in (("background", water), ("gathers", gathers), ("starts", starts)):
     np.save(room / f"{{name}}.npy", np.asarray(array, np.float32))
 

@@ -51,3 +51,12 @@ def test_gradient_is_that_of_finite_differences():
     step = 1e-3
     difference = (weighted(velocity + step * direction) - weighted(velocity - step * direction)) / (2 * step)
     np.testing.assert_allclose(slope, difference, rtol=0.02)
+
+
+def test_a_stretched_model_keeps_the_two_way_times_of_its_cells():
+    # the upper half twice as fast, so twice as thick: what lay below it is below the last cell
+    velocity, twice = jnp.array([1.5, 2.0, 3.0, 2.5]), jnp.log(2.0) * jnp.array([1.0, 1.0, 0.0, 0.0])
+    np.testing.assert_allclose(time_depth.stretched(velocity, twice), [3.0, 3.0, 4.0, 4.0], rtol=1e-6)
+    np.testing.assert_allclose(time_depth.stretched(velocity, -twice), [0.875, 3.0, 2.5, 2.5], rtol=1e-6)
+
+    np.testing.assert_allclose(time_depth.stretched(velocity, 0 * twice), velocity, rtol=1e-6)

@@ -13,14 +13,13 @@ from jaxtyping import Float
 
 from ..data.preprocess import PreprocessConfig
 from ..physics import SimulatorConfig
-from ..resampling import resize
 from ..sections import RefineConfig
 from ..survey import Survey
 from . import solver
 from .objective import Band, Misfits, Observed, band, plain, together
 from .prior import Prior
 
-LAYOUT = 2  # of what the same settings give: raise it when that changes
+LAYOUT = 3  # of what the same settings give: raise it when that changes
 SCALES = (1.0, 0.75, 0.5, 0.25)  # of the correction, that the held-out shot chooses from
 _NOT_FINITE, _NO_NEARER = "not all values are finite", "no correction brings the held-out shot nearer"
 _FAINT = 0.01  # a step that lowers the objective by less is the band's last
@@ -44,13 +43,13 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """``velocity_km_s`` (x, depth) and its relative standard deviation; misfits are those of the widest band.
+    """``velocity_km_s`` (x, depth) and its standard deviation; misfits are those of the widest band.
 
     ``scale`` says how much of the correction was kept; with 0 the prediction came back as it was, for ``reason``.
     """
 
     velocity_km_s: Float[np.ndarray, "x depth"]
-    deviation: Float[np.ndarray, "X Z"]
+    deviation_km_s: Float[np.ndarray, "x depth"]
     scale: float
     reason: str
     start: Misfits
@@ -58,21 +57,11 @@ class Refined:
     steps: int
 
     @property
-    def deviation_km_s(self) -> Float[np.ndarray, "x depth"]:
-        """The standard deviation of ``velocity_km_s``."""
-        return absolute(self.deviation, self.velocity_km_s)
-
-    @property
     def said(self) -> dict[str, Any]:
         """What a report tells of it, fit for JSON."""
         misfits = {"start": self.start.held_out, "end": self.end.held_out, "fitted": self.end.fitted}
         finite = {name: value if math.isfinite(value) else None for name, value in misfits.items()}
         return {"scale": self.scale, "reason": self.reason, "steps": self.steps, "misfit": finite}
-
-
-def absolute(deviation: Float[np.ndarray, "X Z"], velocity_km_s: np.ndarray) -> Float[np.ndarray, "x depth"]:
-    """A deviation of log velocity, on the correction's cells, in km/s on the model's."""
-    return velocity_km_s * np.asarray(resize(deviation, velocity_km_s.shape))
 
 
 def refine(
@@ -102,7 +91,7 @@ def refine_together(
     starts, traces = np.asarray(starts_km_s, np.float32), np.asarray(gathers, np.float32)
     finite = np.array([np.isfinite(a).all() and np.isfinite(b).all() for a, b in zip(starts, traces, strict=True)])
     if not finite.any():
-        return [_unrefined(start, prior, Misfits(np.nan, np.nan), _NOT_FINITE, 0) for start in starts]
+        return [_unrefined(start, prior, survey, Misfits(np.nan, np.nan), _NOT_FINITE, 0) for start in starts]
     traces = np.where(finite[:, None, None, None], traces, background)  # so that the others' batch has numbers
     fitted = np.ones(survey.shots, np.float32)
     if survey.shots > 1:
@@ -116,7 +105,7 @@ def refine_together(
         for high_hz in settings.bands_hz
     ]
     factor, fixed = jnp.asarray(prior.factor), _fixed(prior, setting)
-    w = jnp.zeros((count, factor.shape[0]), jnp.float32)
+    w = solver.nothing(factor, count)
     whole = together([plain(survey, setting.preprocess, settings.bands_hz[-1])] * count)
     first, left = (_numbers(solver.look_together(observed, each, factor, w, **fixed)) for each in (bands[-1], whole))
     wild = np.array([not max(each) <= settings.most_misfit for each in left])
@@ -125,16 +114,16 @@ def refine_together(
 
     def chosen(k: int) -> Refined:
         if not finite[k]:
-            return _unrefined(starts[k], prior, Misfits(np.nan, np.nan), _NOT_FINITE, 0)
+            return _unrefined(starts[k], prior, survey, Misfits(np.nan, np.nan), _NOT_FINITE, 0)
         if wild[k]:
             reason = f"misfit {max(left[k]):.2f} at the start: unlike what was trained on"
-            return _unrefined(starts[k], prior, first[k], reason, 0)
+            return _unrefined(starts[k], prior, survey, first[k], reason, 0)
         own = [(scale, trial[k]) for scale, trial in zip(SCALES, trials, strict=True)]
         scale, end = min(own, key=lambda trial: _judge(trial[1]) if all(map(math.isfinite, trial[1])) else np.inf)
         velocity = np.asarray(solver.refined(starts[k], factor, scale * w[k], prior.shape, survey))
         if not (_judge(end) < _judge(first[k]) and np.isfinite(velocity).all()):
-            return _unrefined(starts[k], prior, first[k], _NO_NEARER, int(steps[k]))
-        deviation = np.asarray(solver.deviation(factor, jax.tree.map(lambda leaf: leaf[k], last), prior.shape))
+            return _unrefined(starts[k], prior, survey, first[k], _NO_NEARER, int(steps[k]))
+        deviation = _deviation(starts[k], prior, survey, scale * w[k], last.vectors[k], last.tridiagonal[k])
         return Refined(velocity, deviation, scale, "", first[k], end, int(steps[k]))
 
     return [chosen(k) for k in range(count)]
@@ -178,5 +167,11 @@ def _judge(found: Misfits) -> float:
     return float(found.held_out or found.fitted)
 
 
-def _unrefined(start: np.ndarray, prior: Prior, found: Misfits, reason: str, steps: int) -> Refined:
-    return Refined(start, prior.deviation, 0.0, reason, found, found, steps)
+def _unrefined(start: np.ndarray, prior: Prior, survey: Survey, found: Misfits, reason: str, steps: int) -> Refined:
+    w = solver.nothing(prior.factor)
+    deviation = _deviation(start, prior, survey, w, w[None], jnp.zeros((1, 1)))
+    return Refined(start, deviation, 0.0, reason, found, found, steps)
+
+
+def _deviation(start: np.ndarray, prior: Prior, survey: Survey, *known: Any) -> np.ndarray:
+    return np.asarray(solver.deviation(start, prior.factor, *known, shape=prior.shape, survey=survey))

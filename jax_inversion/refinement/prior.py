@@ -39,11 +39,6 @@ class Prior:
     share: float
     range_m: float
 
-    @property
-    def deviation(self) -> Float[np.ndarray, "X Z"]:
-        """Standard deviation of each cell."""
-        return np.sqrt(np.square(self.factor).sum(1)).reshape(self.shape)
-
 
 def fit(errors: Fields, spacing_m: float, mirror: bool) -> Prior:
     """The prior of errors of log velocity, (n, X, Z) on cells of ``spacing_m``; with ``mirror`` mirrored ones too.

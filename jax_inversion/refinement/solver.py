@@ -1,7 +1,10 @@
 """Gauss-Newton steps towards the likeliest correction, by Lanczos vectors of the linearised simulator.
 
-The refined model is v = v0 exp(P L w): w are independent normal numbers, L is the prior's factor, P interpolates from
-its cells to the model's. Minimised is, over w,
+The refined model has the prediction's cells exp(c + d) times as fast and exp(c) times as thick: c keeps their two-way
+times, so that a trend may be corrected without moving in the data what lies below it, d keeps their depths. A sample's
+errors are more of one kind or of the other, and its data say which. c = P L w1 / sqrt(2) and d = P L w2 / sqrt(2), w
+are independent normal numbers, L is the prior's factor, P interpolates from its cells to the model's. Minimised is,
+over w,
 
     |F (d - g(v))|^2 precision / 2 + |w|^2 / 2
 
@@ -20,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..arrays import EXACT, Velocity
+from ..models import time_depth
 from ..physics import SimulatorConfig, linearize, simulate
 from ..resampling import resize
 from ..survey import Survey
@@ -27,13 +31,15 @@ from .objective import Band, Misfits, Observed, filtered, filtered_transposed, m
 
 _exact = partial(jnp.matmul, precision=EXACT)
 HALVINGS = 4  # of the vectors of a step that does not lower the objective
-Numbers = Float[Array, " cells"]
+DRAWS = 64  # whose deviation is known to a tenth
+KINDS = 2  # of a correction: what keeps two-way times, what keeps depths
+Numbers = Float[Array, " numbers"]
 Factor = Float[Array, "cells cells"]
 Count: TypeAlias = Int[Array, ""] | int
 
 
 class Step(NamedTuple):
-    """``w`` after the step; the objective before and after; misfits after; Lanczos vectors (k, cells) of A and the
+    """``w`` after the step; the objective before and after; misfits after; Lanczos vectors (k, numbers) of A and the
     tridiagonal matrix that A is among them.
     """
 
@@ -41,7 +47,7 @@ class Step(NamedTuple):
     before: Float[Array, ""]
     after: Float[Array, ""]
     misfits: Misfits
-    vectors: Float[Array, "k cells"]
+    vectors: Float[Array, "k numbers"]
     tridiagonal: Float[Array, "k k"]
 
 
@@ -50,8 +56,15 @@ def refined(
 ) -> Velocity:
     """The corrected model (x, depth), within the survey's bounds."""
     start = jnp.asarray(start_km_s)
-    correction = resize(_exact(factor, w).reshape(shape), (start.shape[0], start.shape[1]))
-    return jnp.clip(start * jnp.exp(correction), survey.v_min_km_s, survey.v_max_km_s)
+    fields = _exact(w.reshape(KINDS, -1), factor.T) / KINDS**0.5
+    keeps_time, keeps_depth = resize(fields.reshape(KINDS, *shape), (start.shape[0], start.shape[1]))
+    faster = time_depth.stretched(start * jnp.exp(keeps_depth), keeps_time)
+    return jnp.clip(faster, survey.v_min_km_s, survey.v_max_km_s)
+
+
+def nothing(factor: Factor | np.ndarray, *samples: int) -> Float[Array, "*samples numbers"]:
+    """The numbers that correct nothing."""
+    return jnp.zeros((*samples, KINDS * len(factor)), jnp.float32)
 
 
 @partial(jax.jit, static_argnames=("shape", "survey", "simulator"))
@@ -128,7 +141,7 @@ def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.jit(lambda *args: jax.vmap(one, (*axes, *(None for _ in args[len(axes) :])))(*args))
 
     def several(
-        observed: Observed, band: Band, factor: Factor, w: Float[Array, "n cells"], *count: Count, **fixed: Any
+        observed: Observed, band: Band, factor: Factor, w: Float[Array, "n numbers"], *count: Count, **fixed: Any
     ) -> Any:
         if len(w) > 1:
             return mapped(**fixed)(observed, band, factor, w, *count)
@@ -144,7 +157,7 @@ look_together, gauss_newton_together = side_by_side(look), side_by_side(gauss_ne
 
 def lanczos(
     product: Callable[[Numbers], Numbers], start: Numbers, room: int, count: Count
-) -> tuple[Float[Array, "k cells"], Float[Array, "k k"]]:
+) -> tuple[Float[Array, "k numbers"], Float[Array, "k k"]]:
     """``count`` orthonormal vectors of the Krylov space of a symmetric ``product`` and ``start``, and the product among
     them, tridiagonal. Where the space ends earlier the other vectors are zero, as those up to ``room`` are.
     """
@@ -176,13 +189,21 @@ def first_column(tridiagonal: Float[Array, "k k"], count: Count) -> Float[Array,
     return jnp.where(kept, _exact(rotation, rotation[0] / (1 + jnp.maximum(values, 0.0))), 0.0)
 
 
-def deviation(prior: Factor, step: Step, shape: tuple[int, int]) -> Float[Array, "X Z"]:
-    """Standard deviation of log velocity after the data: L (1 + A)^-1 L^T with A as the Lanczos vectors know it.
-
-    Directions that they do not reach keep the prior's.
+@partial(jax.jit, static_argnames=("shape", "survey"))
+def deviation(
+    start_km_s: Velocity, factor: Factor, w: Numbers, vectors: Float[Array, "k numbers"],
+    tridiagonal: Float[Array, "k k"], *, shape: tuple[int, int], survey: Survey,
+) -> Velocity:  # fmt: skip
+    """Standard deviation, in km/s, of the model that ``w`` makes: of draws with the covariance (1 + A)^-1, A as Lanczos
+    vectors know it. Directions that these do not reach keep the prior's.
     """
-    values, rotation = jnp.linalg.eigh(step.tridiagonal)
-    values = jnp.maximum(values, 0.0)
-    known = _exact(prior, _exact(step.vectors.T, rotation))
-    variance = (prior**2).sum(1) - (known**2 * (values / (1 + values))[None]).sum(1)
-    return jnp.sqrt(jnp.maximum(variance, 0.0)).reshape(shape)
+    values, rotation = jnp.linalg.eigh(tridiagonal)
+    known, shorter = _exact(rotation.T, vectors), 1 / jnp.sqrt(1 + jnp.maximum(values, 0.0)) - 1
+    model = refined(start_km_s, factor, w, shape, survey)
+
+    def add(k: Array, total: Array) -> Array:
+        draw = jax.random.normal(jax.random.fold_in(jax.random.key(0), k), w.shape, w.dtype)
+        draw = draw + _exact(known.T, shorter * _exact(known, draw))
+        return total + (refined(start_km_s, factor, w + draw, shape, survey) - model) ** 2
+
+    return jnp.sqrt(jax.lax.fori_loop(0, DRAWS, add, jnp.zeros_like(model)) / DRAWS)
