@@ -39,8 +39,8 @@ def table(predictor: Predictor) -> Table:
     if brought is not None:
         if brought[_MADE_FROM].tobytes().decode() != _settings(predictor):
             raise UserError(
-                f"{predictor.restored.path}: its intervals are calibrated for other settings of [refine]; leave these "
-                "as they are, or do without intervals"
+                f"{predictor.restored.path}: its intervals are calibrated for other settings of [refine], or another "
+                "version's refining; leave these as they are, or do without intervals"
             )
         return brought
     run, label = Run(predictor.restored.run), predictor.restored.label
@@ -108,12 +108,13 @@ def _say(stored: Stored, refined: Stored, told: dict[int, dict[str, Any]]) -> No
 
 def _made_from(predictor: Predictor) -> str:
     store = stored_samples(predictor).store
-    return digest_json([LAYOUT, predictor.restored.fingerprint, _settings(predictor), store.fingerprint])
+    return digest_json([predictor.restored.fingerprint, _settings(predictor), store.fingerprint])
 
 
 def _settings(predictor: Predictor) -> str:
     settings = configs.as_dict(predictor.config)["refine"]
-    return digest_json({name: value for name, value in settings.items() if name not in ("on", "workers", "intervals")})
+    idle = "on", "workers", "intervals"
+    return digest_json([LAYOUT, {name: value for name, value in settings.items() if name not in idle}])
 
 
 def _load(path: Path, made_from: str) -> Table | None:
