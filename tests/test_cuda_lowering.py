@@ -63,7 +63,7 @@ def refining():
         observed,
         widest,
         np.eye(48, dtype=np.float32),
-        np.zeros(48, np.float32),
+        solver.nothing(np.eye(48, dtype=np.float32)),
         2,
     )
 
