@@ -106,7 +106,7 @@ def predicted(predictor: Predictor, samples: Sequence[Sample], out: Path) -> Pat
     own, start = run.submission(predictor.restored.label), out.with_name(f"{out.stem}_start.npz")
     if run.has(own.name, made) and _made_with_spread(own, made):
         return own
-    if not (start.exists() and _made_with_spread(start, made)):
+    if not _made_with_spread(start, made):
         submit(predictor, samples, start, made, uncertainty=True)
     return start
 
