@@ -1,4 +1,4 @@
-"""Kills: at every renaming, and real ones at any moment, with groups and without: nothing is lost, nothing differs."""
+"""Kills: at every renaming, and real ones at any moment, with groups and a base: nothing is lost, nothing differs."""
 
 import functools
 import os
@@ -25,10 +25,9 @@ from jax_inversion.training import list_checkpoints, read_metrics, restore
 from jax_inversion.training.checkpoints import newest_meta
 
 EPOCHS = 4
-# Sections of the presets: members on nothing; two groups on bases of their own, each member with its own samples; other
-# samples, made meanwhile, in each epoch; what a base leaves of the gathers, of other samples too.
+# Sections of the presets: two groups on bases of their own, each member with its own samples; other samples, made
+# meanwhile, in each epoch; what a base leaves of the gathers, of other samples too.
 CASES = {
-    "plain": {},
     "groups": {
         "base": {"regression": "linear", "spacing_m": 20.0},
         "ensemble": {
@@ -158,14 +157,13 @@ def test_processes_killed_and_stopped_end_with_the_weights_of_one_never_interrup
     time.sleep(chance.uniform(0, 0.2))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, process.stdout.read()
-    if case != "plain":
-        process, said = start(room, case, run.name), ""
-        for line in process.stdout:
-            said += line
-            if "going on after step" in line:
-                process.send_signal(signal.SIGTERM)
-        assert said.count("going on after step") == 1  # each line is said once
-        assert process.wait() == 1 and "SIGTERM: saving after this step" in said and "Traceback" not in said
-        assert "run the same command again to go on" in said
+    process, said = start(room, case, run.name), ""
+    for line in process.stdout:
+        said += line
+        if "going on after step" in line:
+            process.send_signal(signal.SIGTERM)
+    assert said.count("going on after step") == 1  # each line is said once
+    assert process.wait() == 1 and "SIGTERM: saving after this step" in said and "Traceback" not in said
+    assert "run the same command again to go on" in said
     train(configs.load(room / f"{case}.toml"), room / "data", run)
     assert_same(run, room / f"{case}_whole")
