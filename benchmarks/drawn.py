@@ -2,10 +2,11 @@
 
     python benchmarks/drawn.py --ckpt pretrained --data DIR --count 12
 
-A correction is log velocity over the prediction's, on cells of ``refine.spacing_m``, interpolated to the model's. That
-of the truth is averaged to these cells, as for the prior, or is the nearest in least squares. Gathers of the model so
-drawn are compared with those of the truth, by the same simulator, in the objective's own whitened data; and those of
-the truth with what was recorded (on finer cells, say): the simulator's error. In percent of the data, as Markdown.
+A correction that keeps depths is log velocity over the prediction's, on cells of ``refine.spacing_m``, interpolated to
+the model's. That of the truth is averaged to these cells, as for the prior, or is the nearest in least squares. Gathers
+of the model so drawn are compared with those of the truth, by the same simulator, in the objective's own whitened data;
+and those of the truth with what was recorded (on finer cells, say): the simulator's error. In percent of the data, as
+Markdown.
 """
 
 import itertools

@@ -84,8 +84,8 @@ def smoother(problem: Problem) -> np.ndarray:
         data = np.asarray(filtered(each, problem.observed.gathers))[fitted, ..., None]
         deviation = float(each.precision) ** -0.5
         for _ in range(ASSIMILATIONS):
-            ws = draws.reshape(-1, MEMBERS).T
-            some = [jnp.asarray(ws[k : k + TRIED]) for k in range(0, MEMBERS, TRIED)]
+            every = draws.reshape(-1, MEMBERS).T
+            some = [jnp.asarray(every[k : k + TRIED]) for k in range(0, MEMBERS, TRIED)]
             predicted = np.concatenate([_seen(ws, each, *rest, **problem.fixed) for ws in some])
             predicted = np.moveaxis(predicted[:, fitted], 0, -1)
             noise = ASSIMILATIONS**0.5 * rng.standard_normal(predicted.shape).astype(np.float32)

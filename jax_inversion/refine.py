@@ -47,14 +47,15 @@ def refine(
     samples = test_samples(predictor, data)
     budget_s = np.inf if budget_minutes is None else 60 * budget_minutes
     with run.lock():
-        table = None if intervals is None else calibration.table(predictor)
+        known = predicted = None
+        if intervals is not None:  # known before the work, like what is wrong with it
+            find = partial(chosen, calibration.table(predictor), where=str(predictor.restored.path))
+            known = with_others(find, intervals, predictor.config.infer.intervals)
+            predicted = None if budget_minutes is None else calibrated(predictor, intervals)
         told = refine_submission(predictor, samples, out, budget_s)
-    if table is not None and intervals is not None:
-        find = partial(chosen, table, where=str(predictor.restored.path))
-        known = with_others(find, intervals, predictor.config.infer.intervals)
-        left = [sample.id for sample in samples if sample.id not in told]
-        predicted = dict.fromkeys(left, calibrated(predictor, intervals)) if left else {}
-        write_bounds(out, known, intervals, predictor.survey, made_from(predictor, samples), predicted)
+    if known is not None and intervals is not None:
+        left = {} if predicted is None else {s.id: predicted for s in samples if s.id not in told}
+        write_bounds(out, known, intervals, predictor.survey, made_from(predictor, samples), left)
     return out
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import npy
+from ..arrays import are_numbers
 from ..errors import UserError
 
 M_S_PER_KM_S = 1000.0
@@ -71,5 +72,4 @@ def dtype_fault(dtype: np.dtype) -> str:
     """What is wrong with an array of ``dtype``; nothing where it holds real numbers."""
     if dtype.hasobject:
         return "holds pickled objects, not numbers"
-    real = np.issubdtype(dtype, np.floating) or np.issubdtype(dtype, np.integer)
-    return "" if real else f"dtype is {dtype}; right are real numbers"
+    return "" if are_numbers(dtype) else f"dtype is {dtype}; right are real numbers"

@@ -15,9 +15,8 @@ import numpy as np
 
 from ..data.folders import Sample, read_gathers
 from ..data.preprocess import decimate
-from ..errors import RunError
 from ..files import digest, digest_json, read_journal, write_aside
-from ..inference.submission import read_spread, read_submission
+from ..inference.submission import read_submission, spread_path
 from ..npy import open_mapped
 from ..progress import Progress, cores
 from ..resampling import resize
@@ -148,13 +147,11 @@ def refined_samples(
 
 def models(job: RefineJob, rows: dict[int, dict[str, Any]]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(id, model, its standard deviation) of every sample; of those not done the prediction and the members' spread."""
-    with read_submission(job.start) as submission, read_spread(job.start) as spreads:
+    with read_submission(job.start) as submission, read_submission(spread_path(job.start)) as spreads:
         for k in range(len(job.samples)):
             if k in rows:
                 model, deviation = open_mapped(job.result(k))
                 yield job.id_of(k), model, deviation
-            elif spreads is None:
-                raise RunError(f"{job.start}: the members' spread beside it is gone")
             else:
                 name, shape = job.id_of(k), job.recorded.model_shape
                 yield name, submission.read(name, shape), spreads.read(name, shape)
