@@ -44,16 +44,6 @@ TINY = Survey(
 COUNT, SEED, PRESET = 5, 3, "layered"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shared_compilations(tmp_path_factory: pytest.TempPathFactory):
-    """The workers of this file compile once between them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-        yield
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The set that an uninterrupted run makes."""
