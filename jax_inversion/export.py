@@ -11,23 +11,33 @@ from .inference import intervals
 from .inference.predictor import Predictor
 from .refinement import calibration, learn, quality
 from .refinement.submission import check_refinable
-from .training import model_file
+from .training import merge, model_file
 
 log = logging.getLogger(__name__)
 
 
-def export(ckpt: Path | str, out: Path | str, overrides: Sequence[str] = (), refined: bool = False) -> Path:
+def export(
+    ckpt: Path | str,
+    out: Path | str,
+    overrides: Sequence[str] = (),
+    refined: bool = False,
+    beside: Path | str | None = None,
+) -> Path:
     """Write the checkpoint RUN[/best|/latest|/epoch_10] to the model file ``out``, an .npz; returns it.
 
-    With it go what intervals are calibrated by and the prior of refining, where the run's samples say them; otherwise
-    a line says why not; with ``refined`` what intervals of refined models need, which takes minutes. ``overrides``
-    change [refine]. ``UserError`` for a missing checkpoint.
+    With the members of another checkpoint ``beside`` its own, where one is given (``training.merge``). With it go what
+    intervals are calibrated by and the prior of refining, where the run's samples say them; otherwise a line says why
+    not; with ``refined`` what intervals of refined models need, which takes minutes. ``overrides`` change [refine].
+    ``UserError`` for a missing checkpoint, and for two that do not go together.
     """
     out = Path(out)
     if out.suffix != ".npz":
         raise UserError(f"{out}: a model file is called *.npz")
     check_writable(out)
-    predictor = Predictor.load(ckpt, overrides, sections=("infer", "refine"))
+    restored = model_file.restore(ckpt)
+    if beside is not None:
+        restored = merge.merged(restored, model_file.restore(beside))
+    predictor = Predictor.of(restored, overrides, sections=("infer", "refine"))
     extras = {}
     try:
         extras[intervals.INTERVALS] = intervals.portable(predictor)
@@ -56,6 +66,9 @@ def parser() -> DoorParser:
     door.add_checkpoint()
     door.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the model file")
     door.add_argument(
+        "--with", dest="beside", metavar="CKPT", help="another checkpoint, whose members predict beside its own"
+    )
+    door.add_argument(
         "--refined-intervals", action="store_true", help="with what intervals of refined models need: takes minutes"
     )
     return door
@@ -64,7 +77,7 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    out = export(options.ckpt, options.out, overrides, options.refined_intervals)
+    out = export(options.ckpt, options.out, overrides, options.refined_intervals, options.beside)
     print(f"{out}: {size_text(out.stat().st_size)}; next: python -m jax_inversion.infer --ckpt {out} --data DIR")
 
 

@@ -1,5 +1,6 @@
 """The pipeline as shipped, on a survey of a few cells: whole, again, and after each thing that may change."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -234,6 +235,18 @@ def test_training_starts_from_a_model_file_and_goes_on(first, tmp_path, capsys, 
     gathers = read_gathers(Sample("s3", Path("mine/train/s3")), survey)
     found, expected = (each.predict(gathers).members for each in (tuned, jax_inversion.load("small.npz")))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+    export = ["--ckpt", "runs/small_tuned", "--out", "both.npz", "--with"]
+    assert export_main([*export, "small.npz"]) == 0
+    both = jax_inversion.load("both.npz")
+    assert both.restored.name == "both" and both.config.total_members == 2 * tuned.config.total_members
+    np.testing.assert_allclose(both.predict(gathers).members, np.concatenate([expected] * 2), rtol=2e-3)
+    np.testing.assert_allclose(both.predict(gathers).velocity_km_s, tuned.predict(gathers).velocity_km_s, rtol=2e-3)
+    shifted = {name: array + 1 for name, array in (start.base or {}).items()}
+    model_file.write(Path("other.npz"), dataclasses.replace(start, base=shifted), {})
+    assert export_main([*export, "other.npz"]) == 2
+    assert "other.npz: their networks correct different baselines (" in capsys.readouterr().err
+    model_file.write(Path("louder.npz"), dataclasses.replace(start, std=2 * start.std), {})
+    assert export_main([*export, "louder.npz"]) == 2 and "in different ways" in capsys.readouterr().err
     assert train_main([*arguments, "--train.epochs", "2"]) == 0 and tuned.restored.epoch == 1
     assert jax_inversion.load("runs/small_tuned/latest").restored.epoch == 2
     assert train_main([*arguments[2:], "--config", str(PRESET), "--run", "runs/small_tuned"]) == 2

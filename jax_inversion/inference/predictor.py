@@ -52,8 +52,12 @@ class Predictor:
 
         ``UserError`` for a checkpoint that is missing or damaged, and for any other section.
         """
+        return cls.of(restore(spec), overrides, sections)
+
+    @classmethod
+    def of(cls, restored: Restored, overrides: Sequence[str] = (), sections: Sequence[str] = ("infer",)) -> "Predictor":
+        """As ``load``, of a checkpoint that is read already."""
         keep_compiled()
-        restored = restore(spec)
         given = configs.parse_overrides(overrides)
         if others := sorted(set(given) - {*sections}):
             known = " and ".join(f"--{section}.*" for section in sections)

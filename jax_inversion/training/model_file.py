@@ -132,11 +132,11 @@ def _small(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _large(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of ``_small``, to its precision: all in float32."""
+    """The inverse of ``_small``, to its precision: all of the type that they had, so that it can be repeated."""
     found = {}
     for name, array in arrays.items():
         if name + _UNIT in arrays:
-            array = array * arrays[name + _UNIT]
-        if not name.endswith(_UNIT):
+            found[name] = (array * arrays[name + _UNIT]).astype(np.float16)
+        elif not name.endswith(_UNIT):
             found[name] = array.astype(np.float32) if array.dtype == np.float16 else array
     return found
