@@ -36,13 +36,18 @@ from jax_inversion.training.assembly import groups
 from jax_inversion.training.state import TrainState
 
 MEMBERS = 3
-# Ways of running members of one network: whether each is a group, and what convolves on a card (a CPU has products).
+# Ways of running members of one network: whether each is a group, and what of the convolutions on a card is otherwise
+# (a CPU has products). As they are, they are each member's own, those of small kernels apart.
 AS_IT_IS, GROUPED, APART = "side by side, as it is", "side by side, convolutions grouped", "each a group of its own"
-WAYS = {
-    AS_IT_IS: (False, convolution.convolution),  # whose convolutions are each member's own
-    GROUPED: (False, convolution._library),
-    APART: (True, convolution.convolution),
+PADDED = "side by side, all kernels padded to the largest"
+OURS = {"convolution": convolution.convolution}
+WAYS: dict[str, tuple[bool, dict[str, Any]]] = {
+    AS_IT_IS: (False, OURS),
+    GROUPED: (False, {"convolution": convolution._library}),
+    PADDED: (False, {"runs": lambda kernels: [kernels]}),
+    APART: (True, OURS),
 }
+CONVOLVING = GROUPED, PADDED
 
 
 def timed(ready: Step, times: int) -> tuple[str, TrainState]:
@@ -106,9 +111,9 @@ def three(preset: str, apart: bool = False, *changes: str) -> Config:
 
 def way(preset: str, how: str, devices: int, times: int) -> Iterator[Row]:
     """Three members run in one of the ways, on the first ``devices``."""
-    apart, convolves = WAYS[how]
+    apart, changes = WAYS[how]
     some = jax.local_devices()[:devices]
-    with patch.object(jax, "local_devices", lambda: some), patch.object(convolution, "convolution", convolves):
+    with patch.object(jax, "local_devices", lambda: some), patch.multiple(convolution, **changes):
         ready = Step.of(three(preset, apart))
         figures, _ = timed(ready, times)
     yield f"step of three members of `{preset}`, {how}{on(ready)}", figures
@@ -149,7 +154,7 @@ def sources(options: argparse.Namespace) -> dict[str, list[partial]]:
     presets, times = options.presets.split(","), options.steps
     batches = [int(count) for count in options.batches.split(",")]
     convolves = configs.load(presets[0]).model.name == "inversion"
-    ways = [partial(way, presets[0], how, 1, times) for how in WAYS if convolves or how != GROUPED]
+    ways = [partial(way, presets[0], how, 1, times) for how in WAYS if convolves or how not in CONVOLVING]
     if len(jax.local_devices()) >= MEMBERS:  # one on each
         ways.append(partial(way, presets[0], AS_IT_IS, MEMBERS, times))
     first, *others = (partial(training, preset, times) for preset in presets)

@@ -115,6 +115,14 @@ def test_members_convolutions_are_not_grouped():
     assert grouped(for_cuda(jax.vmap(librarys), x, kernels))  # what would be
 
 
+def test_small_kernels_are_not_padded_to_the_largest():
+    """Of 1, 3, 5 and 7: a 7 x 7 kernel's work for a 3 x 3 one would be five times what it takes."""
+    x = np.zeros((2, 8, 4, 3), np.float32)
+    kernels = [np.zeros((k, k, 3, 2), np.float32) for k in (1, 3, 5, 7)]
+    sizes = re.findall(r"tensor<(\d)x\1x3x(\d)xf32>\) ->", "\n".join(convolutions(for_cuda(convolve, x, *kernels))))
+    assert sizes == [("1", "2"), ("3", "2"), ("7", "4")]
+
+
 def test_a_whole_step_of_training_has_nothing_that_is_slow_there():
     """Of an ensemble made as the challenge preset's, augmentation, both optimisers and averages among it."""
     own = {"name": "traveltime", "columns": 4, "width": 8, "heads": 2, "layers": 1, "dtype": "bfloat16"}

@@ -50,6 +50,7 @@ def test_the_gradient_of_a_misfit():
 def test_members_convolutions():
     """A library's there, matrix products here."""
     rng = np.random.default_rng(0)
-    x, kernels = (rng.standard_normal(n).astype(np.float32) for n in ((3, 2, 20, 9, 4), (3, 7, 7, 4, 8)))
+    shapes = (3, 2, 20, 9, 4), (3, 3, 3, 4, 8), (3, 7, 7, 4, 8)
+    x, *kernels = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
     with jax.default_matmul_precision("highest"):
-        assert largest_difference(jax.jit(jax.vmap(convolve)), x, kernels) < 1e-5
+        assert largest_difference(jax.jit(jax.vmap(convolve)), x, *kernels) < 1e-5

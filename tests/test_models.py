@@ -11,7 +11,7 @@ import pytest
 from jax_inversion.errors import UserError
 from jax_inversion.models import InversionConfig
 from jax_inversion.models.blocks import attention
-from jax_inversion.models.convolution import BLOCK, MultiScaleConv, banded_products, convolution
+from jax_inversion.models.convolution import BLOCK, MultiScaleConv, banded_products, by_size, convolution, runs
 from jax_inversion.models.patches import from_patches, to_patches
 from jax_inversion.survey import CHALLENGE
 
@@ -184,6 +184,9 @@ def test_multi_scale_conv_is_its_branches_side_by_side():
     parts = [convolution(x, variables["params"][f"kernel_{k}"]) for k in (1, 3, 5, 7)]
     assert [part.shape[-1] for part in parts] == [2, 2, 1, 1]
     np.testing.assert_allclose(conv.apply(variables, x), jnp.concatenate(parts, axis=-1), atol=1e-5)
+    kernels = variables["params"].values()
+    np.testing.assert_allclose(by_size(x, *kernels), jnp.concatenate(parts, axis=-1), atol=1e-5)
+    assert [[len(k) for k in run] for run in runs(list(kernels))] == [[1], [3], [5, 7]]
 
 
 def test_attention_by_hand():

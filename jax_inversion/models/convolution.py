@@ -26,19 +26,50 @@ class MultiScaleConv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        widest, count = max(self.kernels), len(self.kernels)
-        parts = []
+        count, parts = len(self.kernels), []
         for i, k in enumerate(self.kernels):
             shape = (k, k, x.shape[-1], self.features // count + (i < self.features % count))
-            margin = (widest - k) // 2
             part = self.param(f"kernel_{k}", nn.initializers.lecun_normal(), shape)
-            parts.append(jnp.pad(part, ((margin, margin), (margin, margin), (0, 0), (0, 0))))
-        return convolve(x.astype(self.dtype), jnp.concatenate(parts, axis=-1).astype(self.dtype))
+            parts.append(part.astype(self.dtype))
+        return convolve(x.astype(self.dtype), *parts)
 
 
-def convolve(x, kernel):
-    """Zero-padded correlation of (batch, row, column, channel) with an odd square (k, k, channel, feature) kernel."""
-    return jax.lax.platform_dependent(x, kernel, cpu=banded_products, default=convolution)
+def convolve(x, *kernels):
+    """Zero-padded correlations of (batch, row, column, channel) with odd square (k, k, channel, feature) kernels, side
+    by side: all as one product on a CPU; elsewhere a convolution for each run of kernels of like size.
+    """
+    return jax.lax.platform_dependent(x, *kernels, cpu=as_one, default=by_size)
+
+
+def as_one(x, *kernels):
+    """``convolve`` by one set of matrix products, of kernels as large as the largest: what is wasted is cheap there."""
+    return banded_products(x, padded(kernels))
+
+
+def by_size(x, *kernels):
+    """``convolve`` by a convolution for each run of kernels."""
+    return jnp.concatenate([convolution(x, padded(run)) for run in runs(kernels)], axis=-1)
+
+
+def runs(kernels):
+    """``kernels`` in order, parted where padding one to another of its run would waste more than half of its taps."""
+    found = [[kernels[0]]]
+    for kernel in kernels[1:]:
+        taps = [len(each) ** 2 for each in (*found[-1], kernel)]
+        if 2 * min(taps) >= max(taps):
+            found[-1].append(kernel)
+        else:
+            found.append([kernel])
+    return found
+
+
+def padded(kernels):
+    """One kernel of all their features, as large as the largest, with zeros around the others."""
+    widest = max(map(len, kernels))
+    margins = [(widest - len(kernel)) // 2 for kernel in kernels]
+    return jnp.concatenate(
+        [jnp.pad(k, ((m, m), (m, m), (0, 0), (0, 0))) for m, k in zip(margins, kernels, strict=True)], axis=-1
+    )
 
 
 def member_by_member(function):
@@ -67,8 +98,8 @@ _backward = member_by_member(lambda x, kernel, cotangent: jax.vjp(_library, x, k
 
 @jax.custom_vjp
 def convolution(x, kernel):
-    """``convolve`` by XLA's convolution. Members' are computed one after another: ``vmap`` would make them a grouped
-    convolution, which GPUs are slow at. (Both ways are written down, for ``custom_vmap`` alone has no gradient.)
+    """One kernel's ``convolve`` by XLA's convolution. Members' are computed one after another: ``vmap`` would make them
+    a grouped one, which GPUs are slow at. (Both ways are written down, for ``custom_vmap`` alone has no gradient.)
     """
     return _forward(x, kernel)
 
@@ -77,7 +108,7 @@ convolution.defvjp(lambda x, kernel: (_forward(x, kernel), (x, kernel)), lambda 
 
 
 def banded_products(x, kernel):
-    """``convolve`` by k matrix products, one for each row of the kernel.
+    """One kernel's ``convolve`` by k matrix products, one for each row of the kernel.
 
     Columns are cut into blocks; to a block's columns and channels, flattened, a row of the kernel is one banded
     matrix. Under ``vmap`` over kernels these become batched products of a good size.
