@@ -236,6 +236,7 @@ def test_training_starts_from_a_model_file_and_goes_on(first, tmp_path, capsys, 
     found, expected = (each.predict(gathers).members for each in (tuned, jax_inversion.load("small.npz")))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     export = ["--ckpt", "runs/small_tuned", "--out", "both.npz", "--with"]
+    assert export_main([*export, str(run.path)]) == 0  # whose baselines the model file rounded
     assert export_main([*export, "small.npz"]) == 0
     both = jax_inversion.load("both.npz")
     assert both.restored.name == "both" and both.config.total_members == 2 * tuned.config.total_members
