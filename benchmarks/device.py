@@ -16,6 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,23 +30,24 @@ from benchmarks.step import Step
 from jax_inversion import config as configs
 from jax_inversion.config import Config
 from jax_inversion.inference.predict import make_predict
-from jax_inversion.models import convolution
+from jax_inversion.models import attention, convolution
 from jax_inversion.simulate import simulate
 from jax_inversion.train import train
 from jax_inversion.training.assembly import groups
 from jax_inversion.training.state import TrainState
 
 MEMBERS = 3
-# Ways of running members of one network: whether each is a group, and what of the convolutions on a card is otherwise
-# (a CPU has products). As they are, they are each member's own, those of small kernels apart.
+# Ways of running members of one network: whether each is a group, and what is otherwise on a card (a CPU has products).
+# As they are, convolutions are each member's own, those of small kernels apart, and attention is cuDNN's.
 AS_IT_IS, GROUPED, APART = "side by side, as it is", "side by side, convolutions grouped", "each a group of its own"
 PADDED = "side by side, all kernels padded to the largest"
-OURS = {"convolution": convolution.convolution}
-WAYS: dict[str, tuple[bool, dict[str, Any]]] = {
-    AS_IT_IS: (False, OURS),
-    GROUPED: (False, {"convolution": convolution._library}),
-    PADDED: (False, {"runs": lambda kernels: [kernels]}),
-    APART: (True, OURS),
+PRODUCTS = "side by side, attention as products"
+WAYS: dict[str, tuple[bool, Any]] = {
+    AS_IT_IS: (False, nullcontext()),
+    GROUPED: (False, patch.object(convolution, "convolution", convolution._library)),
+    PADDED: (False, patch.object(convolution, "runs", lambda kernels: [kernels])),
+    PRODUCTS: (False, patch.object(attention, "cudnn_takes", lambda query: False)),
+    APART: (True, nullcontext()),
 }
 CONVOLVING = GROUPED, PADDED
 
@@ -111,9 +113,9 @@ def three(preset: str, apart: bool = False, *changes: str) -> Config:
 
 def way(preset: str, how: str, devices: int, times: int) -> Iterator[Row]:
     """Three members run in one of the ways, on the first ``devices``."""
-    apart, changes = WAYS[how]
+    apart, changed = WAYS[how]
     some = jax.local_devices()[:devices]
-    with patch.object(jax, "local_devices", lambda: some), patch.multiple(convolution, **changes):
+    with patch.object(jax, "local_devices", lambda: some), changed:
         ready = Step.of(three(preset, apart))
         figures, _ = timed(ready, times)
     yield f"step of three members of `{preset}`, {how}{on(ready)}", figures

@@ -19,6 +19,7 @@ from jax_inversion.data import whiten
 from jax_inversion.data.inputs import Inputs
 from jax_inversion.data.preprocess import PreprocessConfig
 from jax_inversion.models import TraveltimeConfig
+from jax_inversion.models.attention import attention
 from jax_inversion.models.convolution import convolve
 from jax_inversion.physics import SimulatorConfig
 from jax_inversion.refinement import solver
@@ -123,7 +124,37 @@ def test_small_kernels_are_not_padded_to_the_largest():
     assert sizes == [("1", "2"), ("3", "2"), ("7", "4")]
 
 
-def test_a_whole_step_of_training_has_nothing_that_is_slow_there():
+@pytest.fixture
+def cudnn(monkeypatch):
+    """What JAX asks of the card before it writes down a call of cuDNN, answered as an A100 does."""
+    asked = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(asked, "check_cudnn_version", lambda: 91000)
+    monkeypatch.setattr(asked, "check_compute_capability", lambda least: float(least) <= 8)
+    monkeypatch.setattr(asked, "is_cuda_compute_capability_equal", lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tokens", "channels", "calls"),
+    [
+        ("bfloat16", 4, 8, 2),
+        ("bfloat16", 5, 8, 0),
+        ("bfloat16", 4, 6, 0),
+        ("float32", 4, 8, 0),
+        ("bfloat16", 4, 136, 0),
+    ],
+)
+def test_members_attention_is_cudnns_where_it_can_be(cudnn, dtype, tokens, channels, calls):
+    """One call forward and one back for all members; products where JAX would refuse in training."""
+
+    def loss(inputs):
+        return jnp.square(jax.vmap(attention)(*inputs).astype(jnp.float32)).sum()
+
+    text = for_cuda(jax.grad(loss), np.zeros((3, 2, 2, tokens, 4, channels), dtype))
+    assert text.count("custom_call @__cudnn$fmha") == calls and bool(products(text)) == (not calls)
+
+
+def test_a_whole_step_of_training_has_nothing_that_is_slow_there(cudnn):
     """Of an ensemble made as the challenge preset's, augmentation, both optimisers and averages among it."""
     own = {"name": "traveltime", "columns": 4, "width": 8, "heads": 2, "layers": 1, "dtype": "bfloat16"}
     config = tiny_config(
@@ -139,6 +170,7 @@ def test_a_whole_step_of_training_has_nothing_that_is_slow_there():
     assert text.count("optimization_barrier") > kept.count("optimization_barrier")  # marks what is computed again
     # each member's convolution, and both parts of its gradient
     assert len(convolutions(text)) >= 2 * 3 and not grouped(text)
+    assert text.count("custom_call @__cudnn$fmha") >= 2  # attention forward and back
     assert not leaving(text) and not re.search(r"[<x]f64>", text)
 
 

@@ -12,6 +12,7 @@ import pytest
 from physics_tiny import TINY, model
 
 from jax_inversion import physics
+from jax_inversion.models.attention import as_products, attention, cudnn_takes
 from jax_inversion.models.convolution import convolve
 
 pytestmark = pytest.mark.skipif(jax.default_backend() == "cpu", reason="JAX has no other device than the CPU")
@@ -54,3 +55,16 @@ def test_members_convolutions():
     x, *kernels = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
     with jax.default_matmul_precision("highest"):
         assert largest_difference(jax.jit(jax.vmap(convolve)), x, *kernels) < 1e-5
+
+
+def test_attention_and_its_gradient():
+    """cuDNN's in bfloat16 there, products in float32 here: what is between them is bfloat16's two to three digits."""
+    inputs = jax.random.normal(jax.random.key(0), (3, 3, 2, 76, 4, 32))  # of three members, as vmap has them
+
+    def loss(attend, dtype, inputs):
+        return jnp.square(jax.vmap(attend)(*inputs.astype(dtype)).astype(jnp.float32)).sum()
+
+    assert cudnn_takes(inputs.astype(jnp.bfloat16)[0, 0])
+    found = jax.jit(jax.grad(partial(loss, attention, jnp.bfloat16)))(inputs)
+    right = jax.jit(jax.grad(partial(loss, as_products, jnp.float32)))(jax.device_put(inputs, jax.devices("cpu")[0]))
+    assert np.abs(np.asarray(found) - np.asarray(right)).max() < 0.03 * np.abs(np.asarray(right)).max()

@@ -10,7 +10,7 @@ import pytest
 
 from jax_inversion.errors import UserError
 from jax_inversion.models import InversionConfig
-from jax_inversion.models.blocks import attention
+from jax_inversion.models.attention import attention
 from jax_inversion.models.convolution import BLOCK, MultiScaleConv, banded_products, by_size, convolution, runs
 from jax_inversion.models.patches import from_patches, to_patches
 from jax_inversion.survey import CHALLENGE

@@ -1,12 +1,10 @@
 """Blocks that encoder and decoder share."""
 
-import math
-
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from .attention import attention
 from .convolution import MultiScaleConv
 
 
@@ -15,17 +13,6 @@ def fourier(position, bands: int = 6):
     octaves = jnp.pi * 2.0 ** jnp.arange(bands, dtype=jnp.float32)
     phase = position[..., None] * octaves.reshape((1,) * position.ndim + (bands,))
     return jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
-
-
-def attention(query, key, value):
-    """Scaled dot products of (batch, token, head, channel) arrays; the softmax is in float32 whatever they are.
-
-    The library's version takes a quarter longer on a CPU, and its gradient mixes bfloat16 and float32, which strict
-    promotion refuses even where the call itself is let through.
-    """
-    query = query / math.sqrt(query.shape[-1])
-    logits = jnp.einsum("bqhc,bkhc->bhqk", query, key, preferred_element_type=jnp.float32)
-    return jnp.einsum("bhqk,bkhc->bqhc", jax.nn.softmax(logits).astype(value.dtype), value)
 
 
 def layer_norm(x, dtype):

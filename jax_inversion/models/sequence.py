@@ -5,7 +5,8 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from .blocks import attention, layer_norm
+from .attention import attention
+from .blocks import layer_norm
 
 TAPS = 9  # tokens under the depthwise convolution
 ROTARY_BASE = 1000.0
