@@ -22,13 +22,14 @@ def export(
     overrides: Sequence[str] = (),
     refined: bool = False,
     beside: Path | str | None = None,
+    share: float = 0.5,
 ) -> Path:
     """Write the checkpoint RUN[/best|/latest|/epoch_10] to the model file ``out``, an .npz; returns it.
 
-    With the members of another checkpoint ``beside`` its own, where one is given (``training.merge``). With it go what
-    intervals are calibrated by and the prior of refining, where the run's samples say them; otherwise a line says why
-    not; with ``refined`` what intervals of refined models need, which takes minutes. ``overrides`` change [refine].
-    ``UserError`` for a missing checkpoint, and for two that do not go together.
+    With the members of another checkpoint ``beside`` its own, where one is given, and their ``share`` of the weight
+    (``training.merge``). With it go what intervals are calibrated by and the prior of refining, where the run's samples
+    say them; otherwise a line says why not; with ``refined`` what intervals of refined models need, which takes
+    minutes. ``overrides`` change [refine]. ``UserError`` for a missing checkpoint, and for two that do not go together.
     """
     out = Path(out)
     if out.suffix != ".npz":
@@ -36,7 +37,7 @@ def export(
     check_writable(out)
     restored = model_file.restore(ckpt)
     if beside is not None:
-        restored = merge.merged(restored, model_file.restore(beside))
+        restored = merge.merged(restored, model_file.restore(beside), share)
     predictor = Predictor.of(restored, overrides, sections=("infer", "refine"))
     extras = {}
     try:
@@ -69,6 +70,9 @@ def parser() -> DoorParser:
         "--with", dest="beside", metavar="CKPT", help="another checkpoint, whose members predict beside its own"
     )
     door.add_argument(
+        "--share", type=float, default=0.5, metavar="FRACTION", help="of the weight that its members have (default 0.5)"
+    )
+    door.add_argument(
         "--refined-intervals", action="store_true", help="with what intervals of refined models need: takes minutes"
     )
     return door
@@ -77,7 +81,7 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    out = export(options.ckpt, options.out, overrides, options.refined_intervals, options.beside)
+    out = export(options.ckpt, options.out, overrides, options.refined_intervals, options.beside, options.share)
     print(f"{out}: {size_text(out.stat().st_size)}; next: python -m jax_inversion.infer --ckpt {out} --data DIR")
 
 

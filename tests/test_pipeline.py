@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 
 import jax_inversion
 from jax_inversion import config as configs
@@ -237,9 +238,11 @@ def test_training_starts_from_a_model_file_and_goes_on(first, tmp_path, capsys, 
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     export = ["--ckpt", "runs/small_tuned", "--out", "both.npz", "--with"]
     assert export_main([*export, str(run.path)]) == 0  # whose baselines the model file rounded
-    assert export_main([*export, "small.npz"]) == 0
+    assert export_main([*export, "small.npz", "--share", "0.25"]) == 0
     both = jax_inversion.load("both.npz")
     assert both.restored.name == "both" and both.config.total_members == 2 * tuned.config.total_members
+    weights = scipy.special.softmax(both.restored.logits)
+    np.testing.assert_allclose(weights[-start.config.total_members :].sum(), 0.25, rtol=1e-6)
     np.testing.assert_allclose(both.predict(gathers).members, np.concatenate([expected] * 2), rtol=2e-3)
     np.testing.assert_allclose(both.predict(gathers).velocity_km_s, tuned.predict(gathers).velocity_km_s, rtol=2e-3)
     shifted = {name: array + 1 for name, array in (start.base or {}).items()}
@@ -248,6 +251,7 @@ def test_training_starts_from_a_model_file_and_goes_on(first, tmp_path, capsys, 
     assert "other.npz: their networks correct different baselines (" in capsys.readouterr().err
     model_file.write(Path("louder.npz"), dataclasses.replace(start, std=2 * start.std), {})
     assert export_main([*export, "louder.npz"]) == 2 and "in different ways" in capsys.readouterr().err
+    assert export_main([*export, "small.npz", "--share", "1"]) == 2 and "between 0 and 1" in capsys.readouterr().err
     assert train_main([*arguments, "--train.epochs", "2"]) == 0 and tuned.restored.epoch == 1
     assert jax_inversion.load("runs/small_tuned/latest").restored.epoch == 2
     assert train_main([*arguments[2:], "--config", str(PRESET), "--run", "runs/small_tuned"]) == 2

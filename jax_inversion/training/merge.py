@@ -16,13 +16,15 @@ from .checkpoints import Restored
 ROUNDED = 0.01  # of an array's largest value: what a model file may have rounded
 
 
-def merged(first: Restored, second: Restored) -> Restored:
-    """``first`` with the members of ``second`` beside its own, those of each weighing a half.
+def merged(first: Restored, second: Restored, share: float = 0.5) -> Restored:
+    """``first`` with the members of ``second`` beside its own, these having ``share`` of the weight.
 
     Its run, and so the samples to calibrate with, is the first's; no scores are known of it. ``UserError`` unless both
     see the same of gathers and correct the same baselines, as where training of one started from the other; these may
-    differ by what a model file rounds.
+    differ by what a model file rounds. And for a ``share`` that leaves one of them nothing.
     """
+    if not 0 < share < 1:
+        raise UserError(f"the share of the members beside is {share:g}; right is between 0 and 1")
     _check(first, second)
     groups = second.config.groups
     ensemble = first.config.ensemble
@@ -39,12 +41,17 @@ def merged(first: Restored, second: Restored) -> Restored:
         first,
         name=name,
         names=(name,),
-        fingerprint=digest_json([first.fingerprint, second.fingerprint]),
+        fingerprint=digest_json([first.fingerprint, second.fingerprint, share]),
         config=config,
         metrics={},
         params=both("params"),
         batch_stats=both("batch_stats"),
-        logits=np.concatenate([scipy.special.log_softmax(each.logits) for each in (first, second)]),
+        logits=np.concatenate(
+            [
+                scipy.special.log_softmax(each.logits) + np.float32(np.log(weight))
+                for each, weight in ((first, 1 - share), (second, share))
+            ]
+        ),
         ema=None,
         base=second.base,  # a model file's, where there is one: in little precision already
         extras={},
