@@ -129,6 +129,7 @@ def cudnn(monkeypatch):
     """What JAX asks of the card before it writes down a call of cuDNN, answered as an A100 does."""
     asked = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     monkeypatch.setattr(asked, "check_cudnn_version", lambda: 91000)
     monkeypatch.setattr(asked, "check_compute_capability", lambda least: float(least) <= 8)
     monkeypatch.setattr(asked, "is_cuda_compute_capability_equal", lambda _: False)
@@ -144,14 +145,17 @@ def cudnn(monkeypatch):
         ("bfloat16", 4, 136, 0),
     ],
 )
-def test_members_attention_is_cudnns_where_it_can_be(cudnn, dtype, tokens, channels, calls):
+def test_members_attention_is_cudnns_where_it_can_be(cudnn, monkeypatch, dtype, tokens, channels, calls):
     """One call forward and one back for all members; products where JAX would refuse in training."""
 
     def loss(inputs):
         return jnp.square(jax.vmap(attention)(*inputs).astype(jnp.float32)).sum()
 
-    text = for_cuda(jax.grad(loss), np.zeros((3, 2, 2, tokens, 4, channels), dtype))
+    inputs = np.zeros((3, 2, 2, tokens, 4, channels), dtype)
+    text = for_cuda(jax.grad(loss), inputs)
     assert text.count("custom_call @__cudnn$fmha") == calls and bool(products(text)) == (not calls)
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert products(for_cuda(jax.grad(loss), inputs))
 
 
 def test_a_whole_step_of_training_has_nothing_that_is_slow_there(cudnn):

@@ -12,10 +12,14 @@ def attention(query, key, value):
 
 
 def cudnn_takes(query) -> bool:
-    """As JAX lets training have it: numbers of two bytes, up to 128 channels by the eight, tokens by the two."""
+    """As JAX lets training have it: numbers of two bytes, up to 128 channels by the eight, tokens by the two.
+
+    And on one device: JAX 0.10 cannot part the call along an axis that XLA spreads, as batches are over devices
+    (``training.devices``).
+    """
     tokens, _, channels = query.shape[1:]
     fits = query.dtype.itemsize == 2 and channels % 8 == 0 and channels <= 128 and tokens % 2 == 0
-    return fits and jax.default_backend() == "gpu"
+    return fits and jax.default_backend() == "gpu" and jax.device_count() == 1
 
 
 def fused(query, key, value):
