@@ -70,7 +70,7 @@ def parser() -> DoorParser:
         "--with", dest="beside", metavar="CKPT", help="another checkpoint, whose members predict beside its own"
     )
     door.add_argument(
-        "--share", type=float, default=0.5, metavar="FRACTION", help="of the weight that its members have (default 0.5)"
+        "--share", type=float, metavar="FRACTION", help="of the weight that its members have (default 0.5)"
     )
     door.add_argument(
         "--refined-intervals", action="store_true", help="with what intervals of refined models need: takes minutes"
@@ -81,7 +81,10 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    out = export(options.ckpt, options.out, overrides, options.refined_intervals, options.beside, options.share)
+    if options.share is not None and options.beside is None:
+        raise UserError("--share is of the members of another checkpoint; give --with CKPT")
+    share = 0.5 if options.share is None else options.share
+    out = export(options.ckpt, options.out, overrides, options.refined_intervals, options.beside, share)
     print(f"{out}: {size_text(out.stat().st_size)}; next: python -m jax_inversion.infer --ckpt {out} --data DIR")
 
 

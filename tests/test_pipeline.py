@@ -252,6 +252,7 @@ def test_training_starts_from_a_model_file_and_goes_on(first, tmp_path, capsys, 
     model_file.write(Path("louder.npz"), dataclasses.replace(start, std=2 * start.std), {})
     assert export_main([*export, "louder.npz"]) == 2 and "in different ways" in capsys.readouterr().err
     assert export_main([*export, "small.npz", "--share", "1"]) == 2 and "between 0 and 1" in capsys.readouterr().err
+    assert export_main([*export[:-1], "--share", "0.3"]) == 2 and "give --with CKPT" in capsys.readouterr().err
     assert train_main([*arguments, "--train.epochs", "2"]) == 0 and tuned.restored.epoch == 1
     assert jax_inversion.load("runs/small_tuned/latest").restored.epoch == 2
     assert train_main([*arguments[2:], "--config", str(PRESET), "--run", "runs/small_tuned"]) == 2
