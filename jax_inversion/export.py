@@ -22,22 +22,25 @@ def export(
     overrides: Sequence[str] = (),
     refined: bool = False,
     beside: Path | str | None = None,
-    share: float = 0.5,
+    share: float | None = None,
 ) -> Path:
     """Write the checkpoint RUN[/best|/latest|/epoch_10] to the model file ``out``, an .npz; returns it.
 
-    With the members of another checkpoint ``beside`` its own, where one is given, and their ``share`` of the weight
-    (``training.merge``). With it go what intervals are calibrated by and the prior of refining, where the run's samples
-    say them; otherwise a line says why not; with ``refined`` what intervals of refined models need, which takes
-    minutes. ``overrides`` change [refine]. ``UserError`` for a missing checkpoint, and for two that do not go together.
+    With the members of another checkpoint ``beside`` its own, where one is given, and their ``share`` of the weight, a
+    half if none is said (``training.merge``). With it go what intervals are calibrated by and the prior of refining,
+    where the run's samples say them; otherwise a line says why not; with ``refined`` what intervals of refined models
+    need, which takes minutes. ``overrides`` change [refine]. ``UserError`` for a missing checkpoint, and for two that
+    do not go together.
     """
     out = Path(out)
     if out.suffix != ".npz":
         raise UserError(f"{out}: a model file is called *.npz")
+    if share is not None and beside is None:
+        raise UserError("--share is of the members of another checkpoint; give --with CKPT")
     check_writable(out)
     restored = model_file.restore(ckpt)
     if beside is not None:
-        restored = merge.merged(restored, model_file.restore(beside), share)
+        restored = merge.merged(restored, model_file.restore(beside), 0.5 if share is None else share)
     predictor = Predictor.of(restored, overrides, sections=("infer", "refine"))
     extras = {}
     try:
@@ -81,10 +84,7 @@ def parser() -> DoorParser:
 @front_door
 def main(argv: Sequence[str]) -> None:
     options, overrides = parser().read(argv)
-    if options.share is not None and options.beside is None:
-        raise UserError("--share is of the members of another checkpoint; give --with CKPT")
-    share = 0.5 if options.share is None else options.share
-    out = export(options.ckpt, options.out, overrides, options.refined_intervals, options.beside, share)
+    out = export(options.ckpt, options.out, overrides, options.refined_intervals, options.beside, options.share)
     print(f"{out}: {size_text(out.stat().st_size)}; next: python -m jax_inversion.infer --ckpt {out} --data DIR")
 
 

@@ -16,7 +16,7 @@ from .checkpoints import Restored
 ROUNDED = 0.01  # of an array's largest value: what a model file may have rounded
 
 
-def merged(first: Restored, second: Restored, share: float = 0.5) -> Restored:
+def merged(first: Restored, second: Restored, share: float) -> Restored:
     """``first`` with the members of ``second`` beside its own, these having ``share`` of the weight.
 
     Its run, and so the samples to calibrate with, is the first's; no scores are known of it. ``UserError`` unless both
