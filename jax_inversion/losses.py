@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .arrays import Velocity
@@ -62,17 +63,19 @@ def time(log_pred: Float[Array, "*batch column time"], log_true, covered):
 def total(pred: Velocity, true: Velocity, weights: LossConfig, v_min: float, v_max: float):
     """The weighted sum of the terms, and the unweighted terms by name.
 
-    A term of weight zero is still reported, and costs nothing in the gradient. ``time`` is for the caller to add.
+    A term of weight zero is left out, and its gradient with it, which a product with zero would not be; the MAPE, which
+    is the metric, is always told. ``time`` is for the caller to add.
     """
-    terms = {
-        "mape": mape(pred, true),
-        "l2": l2(pred, true),
-        "gradient": gradient(pred, true),
-        "total_variation": total_variation(pred),
-        "physics": physics(pred, v_min, v_max),
+    every = {
+        "mape": lambda: mape(pred, true),
+        "l2": lambda: l2(pred, true),
+        "gradient": lambda: gradient(pred, true),
+        "total_variation": lambda: total_variation(pred),
+        "physics": lambda: physics(pred, v_min, v_max),
     }
-    first, *others = (getattr(weights, name) * term for name, term in terms.items())
-    return sum(others, first), terms
+    terms = {name: term() for name, term in every.items() if name == "mape" or getattr(weights, name)}
+    weighted = [getattr(weights, name) * term for name, term in terms.items() if getattr(weights, name)]
+    return sum(weighted, jnp.zeros((), pred.dtype)), terms
 
 
 def _lateral(velocity: Velocity):

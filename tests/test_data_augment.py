@@ -67,10 +67,12 @@ def test_the_mirror_comes_as_often_as_asked_and_moves_all_or_nothing(sample):
         np.testing.assert_array_equal(b, sample[2].velocity[::step])
 
 
-def test_sums_of_bytes_are_almost_normal():
-    numbers = np.asarray(almost_normal(jax.random.key(4), (400_000,)))
+def test_counts_of_bits_are_almost_normal_and_independent():
+    numbers = np.asarray(almost_normal(jax.random.key(4), (3, 133_333)))  # no whole words
     assert abs(numbers.mean()) < 0.01 and abs(numbers.std() - 1) < 0.01 and abs((numbers**3).mean()) < 0.02
-    assert abs((numbers**4).mean() - 2.7) < 0.03 and np.abs(numbers).max() < 3.5
+    assert abs((numbers**4).mean() - 2.75) < 0.03 and np.abs(numbers).max() < 2.9
+    flat = numbers.ravel()
+    assert max(abs((flat[k:] * flat[: len(flat) - k]).mean()) for k in range(1, 9)) < 0.01  # of one word, and the next
 
 
 def test_noise_is_relative_to_the_standard_deviation_and_new_for_each_key(sample):

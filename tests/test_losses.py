@@ -69,6 +69,14 @@ def test_total_is_the_weighted_sum():
     )
 
 
+def test_a_term_of_weight_zero_is_left_out_but_for_the_mape():
+    weights = losses.LossConfig(mape=0.0, l2=2.0, gradient=0.0, total_variation=0.0, physics=0.0)
+    loss, terms = losses.total(PRED, TRUE, weights, 1.5, 4.5)
+    assert loss == pytest.approx(2 * 0.5) and terms.keys() == {"mape", "l2"}
+    slope = jax.make_jaxpr(jax.grad(lambda p: losses.total(p, TRUE, weights, 1.5, 4.5)[0]))(PRED)
+    assert "sign" not in str(slope)  # of what is not squared
+
+
 def test_batches_average_and_gradients_are_finite_at_the_truth():
     weights = losses.LossConfig()
     pred, true = jnp.stack([PRED, TRUE]), jnp.stack([TRUE, TRUE])

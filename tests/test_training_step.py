@@ -12,8 +12,10 @@ from tiny_run import SURVEY, tiny_config
 
 from jax_inversion import ensemble, losses, models
 from jax_inversion.data.inputs import Inputs
+from jax_inversion.models.inversion import InversionConfig
+from jax_inversion.models.traveltime import TraveltimeConfig
 from jax_inversion.start import Start
-from jax_inversion.training import optimiser
+from jax_inversion.training import compiling, optimiser
 from jax_inversion.training.assembly import assemble
 from jax_inversion.training.step import average, stream
 
@@ -145,6 +147,18 @@ def test_step_repeats_bit_for_bit_reports_every_term_and_learns(parts, state):
     for _ in range(30):
         state, last = parts.step(state, a_batch())
     assert (last["loss"] < 0.8 * metrics["loss"]).all()
+
+
+def test_how_it_is_compiled_depends_on_the_network_and_on_what_this_jaxlib_knows(monkeypatch):
+    along_time, other = (config.build(DECIMATED) for config in (TraveltimeConfig(), InversionConfig()))
+    options = compiling.compiler_options([along_time, along_time])
+    product = jax.jit(lambda a: a @ a, compiler_options=options).lower(jnp.ones((64, 64))).compile()
+    assert options and "ynn" not in product.as_text()
+    assert compiling.compiler_options([along_time, other]) is None
+    monkeypatch.setattr(compiling, "WITHOUT_YNNPACK", {"xla_cpu_of_another_version": ""})
+    compiling._are_known.cache_clear()
+    assert compiling.compiler_options([along_time]) is None
+    compiling._are_known.cache_clear()
 
 
 def test_step_says_which_member_is_not_finite(parts, state):

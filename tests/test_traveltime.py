@@ -10,7 +10,7 @@ import pytest
 
 from jax_inversion.errors import UserError
 from jax_inversion.models import moveout
-from jax_inversion.models.sequence import rotate
+from jax_inversion.models.sequence import depthwise, rotate
 from jax_inversion.models.traveltime import TraveltimeConfig
 from jax_inversion.survey import CHALLENGE
 
@@ -124,6 +124,24 @@ def test_a_reflection_is_moved_to_its_two_way_time():
     rows = np.asarray(moved).reshape(-1, SURVEY.shots * SURVEY.receivers)
     centres_s = (np.arange(len(rows)) + 0.5) * 0.004
     assert np.abs(centres_s[rows.argmax(0)] - times_s[target]).max() <= 0.006
+
+
+def test_the_depthwise_convolution_is_the_librarys_and_so_is_its_gradient():
+    x, cotangent = (jax.random.normal(jax.random.key(k), (2, 11, 6)) for k in range(2))
+    taps = jax.random.normal(jax.random.key(2), (5, 6))
+
+    def library(x, taps):
+        axes = ("NWC", "WIO", "NWC")
+        return jax.lax.conv_general_dilated(
+            x, taps[:, None], (1,), "SAME", dimension_numbers=axes, feature_group_count=6, precision="highest"
+        )
+
+    @jax.jit
+    def both(x, taps):
+        return [(value, *back(cotangent)) for value, back in (jax.vjp(f, x, taps) for f in (depthwise, library))]
+
+    for found, right in zip(*both(x, taps), strict=True):
+        np.testing.assert_allclose(found, right, atol=2e-5)
 
 
 def test_rotary_products_depend_on_the_distance_only():

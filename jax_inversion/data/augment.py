@@ -62,14 +62,14 @@ def augment(
 
 
 def almost_normal(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Independent numbers of mean 0 and variance 1, sums of four uniform bytes each: kurtosis 2.7 instead of 3, within
-    +-3.5. Normal ones take the inverse error function, a twentieth of the quickstart's step on a CPU; whitening, which
-    adds many of these up, leaves no difference.
+    """Independent numbers of mean 0 and variance 1, each how many of eight random bits are set: kurtosis 2.75 instead
+    of 3, within +-2.9. Four times the bits take three hundredths of the quickstart's step on a CPU, and normal numbers
+    made of them another twentieth; whitening, which adds many of these up, leaves no difference.
     """
-    bits = jax.random.bits(key, shape, jnp.uint32)
-    pairs = (bits & 0x00FF00FF) + ((bits >> 8) & 0x00FF00FF)  # two sums of two bytes, side by side
-    total = (pairs & 0xFFFF) + (pairs >> 16)
-    return (total.astype(jnp.float32) - 510.0) / math.sqrt((256**2 - 1) / 3)
+    count = math.prod(shape)
+    words = jax.random.bits(key, (-(-count // 4),), jnp.uint32)  # bytes asked for would each take a word's work
+    drawn = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[:count].reshape(shape)
+    return (jax.lax.population_count(drawn).astype(jnp.float32) - 4.0) / math.sqrt(2.0)
 
 
 def delay(

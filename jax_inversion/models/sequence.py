@@ -1,5 +1,6 @@
 """Blocks over a sequence of tokens along one axis: convolution, attention with rotary positions, perceptron."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -36,14 +37,29 @@ class SequenceBlock(nn.Module):
         return nn.Dropout(self.dropout)(x, deterministic=not train) if self.dropout else x
 
 
+@jax.custom_vjp
 def depthwise(x, taps):
     """Each channel of (batch, token, width) with its own ``taps`` (tap, width), centred; zeros beyond both ends.
 
-    Shifted slices, which fuse into one loop: a grouped convolution is many times slower on a CPU.
+    Shifted slices, which fuse into one loop: a grouped convolution is many times slower on a CPU. Its gradient is
+    written down for the same reason: JAX's adds up as many padded arrays as there are taps.
     """
-    count, tokens = len(taps), x.shape[1]
+    return sum(part * taps[i].astype(x.dtype)[None, None] for i, part in enumerate(_shifted(x, len(taps))))
+
+
+def _shifted(x, count: int):
+    """What each of ``count`` taps sees of ``x``."""
     padded = jnp.pad(x, ((0, 0), (count // 2, count // 2), (0, 0)))
-    return sum(padded[:, i : i + tokens] * taps[i].astype(x.dtype)[None, None] for i in range(count))
+    return [padded[:, i : i + x.shape[1]] for i in range(count)]
+
+
+def _depthwise_back(saved, cotangent):
+    x, taps = saved
+    of_taps = [(part * cotangent).sum((0, 1), dtype=taps.dtype) for part in _shifted(x, len(taps))]
+    return depthwise(cotangent, taps[::-1]), jnp.stack(of_taps)
+
+
+depthwise.defvjp(lambda x, taps: (depthwise(x, taps), (x, taps)), _depthwise_back)
 
 
 def rotate(x):

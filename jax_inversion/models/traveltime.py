@@ -152,8 +152,8 @@ class Traveltime(nn.Module):
         nx, nz = self.model_shape
         bounded = jnp.clip(jnp.exp(log_velocity), self.survey.v_min_km_s, self.survey.v_max_km_s)
         columns = time_depth.to_depth(bounded, self.head_s, self._cell_m(nz), nz)
-        across = jnp.asarray(interpolation_matrix(self.columns, nx))
-        return jnp.einsum("xc,bcz->bxz", across, columns, precision=EXACT)
+        across = jnp.broadcast_to(interpolation_matrix(self.columns, nx), (len(columns), nx, self.columns))
+        return jnp.matmul(across, columns, precision=EXACT)  # one a sample: einsum's single product is transposed after
 
     def reference(self) -> Velocity:
         """The base where none is given: one (1, x, depth) model whose velocity rises linearly with depth."""

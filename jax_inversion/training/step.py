@@ -17,6 +17,7 @@ from ..data.augment import augment
 from ..data.inputs import Inputs
 from ..ensemble import Group
 from ..start import Start
+from .compiling import compiler_options
 from .devices import Spread
 from .samples import bases_in
 from .state import OF_GROUPS, TrainState
@@ -77,7 +78,9 @@ def make_step(
         whole = {field: value or None if field == "ema" else value for field, value in new.items()}
         return dataclasses.replace(state, step=state.step + 1, **whole), _side_by_side(metrics)
 
-    return jax.jit(step, donate_argnames="state", out_shardings=None if spread is None else (spread.states, None))
+    shardings = None if spread is None else (spread.states, None)
+    options = compiler_options(training.group.model for training in trainings)
+    return jax.jit(step, donate_argnames="state", out_shardings=shardings, compiler_options=options)
 
 
 def _keys(seed: int, step: Array, batch: Batch) -> dict[str, Array]:

@@ -5,7 +5,8 @@ either the training figures since the line before (``train/loss``, ``train/mape`
 ``train/grad_norm``: means over members and steps; with ``/0``, ``/1``, ... for each member; ``learning_rate``)
 or those of a validation (``validation/loss``, ``validation/mape``, ``validation/l2``, ... of the ensemble,
 ``validation/mape/0``, ... of members, ``ensemble/weight/0``, ..., ``best_mape`` so far and its ``best_epoch``,
-``validation/linear_mape`` where the regressions were fitted). wandb gets the same keys.
+``validation/linear_mape`` where the regressions were fitted). Terms of weight zero are left out. wandb gets the same
+keys.
 """
 
 import importlib.util
