@@ -197,6 +197,18 @@ def test_attention_by_hand():
     np.testing.assert_allclose(attention(query, key, value).ravel(), [3.0, 3.0], rtol=1e-6)
 
 
+def test_attention_of_bfloat16_multiplies_values_as_such_forward_and_back():
+    inputs = [jnp.ones((1, 6, 2, 4), jnp.bfloat16)] * 3
+
+    def loss(*given):
+        return attention(*given).astype(jnp.float32).sum()
+
+    text = jax.jit(jax.grad(loss, (0, 1, 2))).lower(*inputs).as_text()
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    kept = [line for line in products if "xbf16>) -> " in line]
+    assert len(products) == 6 and len(kept) == 4  # logits have float32 cotangents
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (3, 1), (2, 3)])
 def test_patches_come_back(rows, columns):
     x = jnp.arange(2 * 6 * 6 * 2.0).reshape(2, 6, 6, 2)

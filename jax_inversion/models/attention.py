@@ -36,5 +36,5 @@ def as_products(query, key, value):
     logits = jnp.matmul(query, jnp.swapaxes(key, 2, 3), preferred_element_type=jnp.float32)
     # Divided by their sum once the values are added up, which are fewer than the weights.
     weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
-    sums = jnp.matmul(weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+    sums = jnp.matmul(weights.astype(value.dtype), value).astype(jnp.float32)
     return jnp.swapaxes(sums / weights.sum(-1, keepdims=True), 1, 2).astype(value.dtype)
